@@ -1,0 +1,71 @@
+"""The whole ModelRollout resource, and clear words for what is wrong with one."""
+
+import re
+from typing import Any
+
+from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic.alias_generators import to_camel
+
+from modelrollout.api.base import API_VERSION, KIND, ApiModel
+from modelrollout.api.spec import Spec
+from modelrollout.api.status import Status
+
+
+class InvalidRollout(ValueError):
+    """A ModelRollout that cannot be carried out as written; the text names field, fault and remedy."""
+
+
+class Metadata(ApiModel):
+    """The part of the metadata that decisions need."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+    name: str
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    annotations: dict[str, str] = Field({})
+
+    @field_validator("name")
+    @classmethod
+    def _names_services(cls, name: str) -> str:
+        if len(name) > 52 or not re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", name):
+            raise ValueError(
+                "must begin with a letter, hold only a-z, 0-9 and '-', and have at most 52 characters:"
+                " revisions append a hash to it and name Services"
+            )
+        return name
+
+
+class ModelRollout(ApiModel):
+    """A model server, and how its new versions are rolled out."""
+
+    api_version: str = API_VERSION
+    kind: str = KIND
+    metadata: Metadata
+    spec: Spec
+    status: Status = Status()
+
+
+def parse(raw: dict[str, Any]) -> ModelRollout:
+    """Read a resource as the API server or a YAML file holds it.
+
+    Raises InvalidRollout naming every field that is wrong.
+    """
+    try:
+        return ModelRollout.model_validate({**raw, "status": raw.get("status") or {}})
+    except ValidationError as error:
+        name = (raw.get("metadata") or {}).get("name", "?")
+        faults = "; ".join(_words(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors())
+        raise InvalidRollout(f"ModelRollout {name}: {faults}") from None
+
+
+def _words(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    """Say what is wrong and where, with the place spelled as the API server spells it."""
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+    if kind == "extra_forbidden":
+        return f"{path}: unknown field; take it out, or see `kubectl explain modelrollout.spec`"
+    if kind == "missing":
+        return f"{path}: is required"
+    return f"{path}: {message.removeprefix('Value error, ')}"

@@ -1,0 +1,49 @@
+"""Conditions as kstatus, Argo CD, Flux and `kubectl wait` read them."""
+
+from datetime import datetime
+
+from modelrollout.api.status import Condition, Phase, Status
+
+_READY = {
+    Phase.INITIALIZING: ("False", "Initializing"),
+    Phase.PROGRESSING: ("False", "Progressing"),
+    Phase.PAUSED: ("False", "Paused"),
+    Phase.GUARDING: ("True", "Guarding"),
+    Phase.PROMOTED: ("True", "Promoted"),
+    Phase.ROLLED_BACK: ("False", "RolledBack"),
+}
+_UNDERWAY = (Phase.INITIALIZING, Phase.PROGRESSING, Phase.PAUSED, Phase.GUARDING)
+
+
+def conditions(status: Status, refused: str | None, now: datetime) -> list[Condition]:
+    """Return the four conditions for a status; `refused` says why the spec cannot be carried out, if so."""
+    ready, reason = _READY[status.phase]
+    rolled_back = status.phase is Phase.ROLLED_BACK
+    if refused is not None:
+        ready, reason = "False", "Refused"
+    stalled = refused is not None or rolled_back
+    promoted = status.phase in (Phase.GUARDING, Phase.PROMOTED) and refused is None
+    rows = (
+        ("Ready", ready, reason),
+        ("Reconciling", "True" if status.phase in _UNDERWAY and refused is None else "False", reason),
+        ("Stalled", "True" if stalled else "False", reason if stalled else "Fine"),
+        ("Promoted", "True" if promoted else "False", reason),
+    )
+    message = (refused or status.message)[:1000]
+    return [_condition(status, row, message, now) for row in rows]
+
+
+def _condition(status: Status, row: tuple[str, str, str], message: str, now: datetime) -> Condition:
+    kind, value, reason = row
+    before = next((c for c in status.conditions if c.type == kind), None)
+    since = before.last_transition_time if before is not None and before.status == value else now
+    return Condition.model_validate(
+        {
+            "type": kind,
+            "status": value,
+            "reason": reason,
+            "message": message,
+            "last_transition_time": since,
+            "observed_generation": status.observed_generation,
+        }
+    )

@@ -1,0 +1,1 @@
+"""From counters to verdicts: windows, e-processes, and the judge that reads them."""

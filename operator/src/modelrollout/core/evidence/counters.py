@@ -1,0 +1,84 @@
+"""From raw counters at aligned instants to increments: integers, nothing twice.
+
+A counter's increase between two instants is the difference of its values, or the whole value after a reset (the
+later value is smaller). A series that was not there before counts from 0, provided that its source was already
+known: it was born. Where the source itself is new, or came back after its data were lost, nothing tells how much
+of the value is old, and the value becomes the new base without counting.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from modelrollout.core.evidence.windows import Reading, Series
+
+
+def usable(value: float | None) -> float | None:
+    """Return a counter's value, or None where it cannot be one (NaN, infinite, negative)."""
+    return None if value is None or not math.isfinite(value) or value < 0.0 else value
+
+
+def increments(series: Series, known: Sequence[bool], start: int) -> list[int]:
+    """Return the increase in each window from instant `start` on; `known[k]`: the source was seen at instant k."""
+    result = []
+    last = usable(series.values[start])
+    for index in range(start + 1, len(series.values)):
+        value = usable(series.values[index])
+        grown = 0.0
+        if value is not None:
+            if last is not None:
+                grown = value - last if value >= last else value
+            elif known[index - 1]:
+                grown = value
+            last = value
+        elif known[index]:
+            last = None
+        result.append(round(grown))
+    return result
+
+
+def sources_known(series: Iterable[Series], instants: int) -> dict[str, list[bool]]:
+    """Say for each source at which instants any of its series existed."""
+    known: dict[str, list[bool]] = {}
+    for one in series:
+        seen = known.setdefault(one.source, [False] * instants)
+        for index, value in enumerate(one.values):
+            seen[index] = seen[index] or usable(value) is not None
+    return known
+
+
+def bad_and_all(reading: Reading, start: int) -> list[tuple[int, int, int, int]]:
+    """Return n_c, x_c, n_s, x_s of each window after instant `start`, from counters of all and of bad requests.
+
+    The counters partition the requests: a request is counted once, in a series that is bad or in one that is not.
+    """
+    known = sources_known((*reading.stable, *reading.candidate), len(reading.instants))
+    totals = [[0, 0, 0, 0] for _ in range(len(reading.instants) - start - 1)]
+    for offset, side in ((0, reading.candidate), (2, reading.stable)):
+        for one in side:
+            for total, grown in zip(totals, increments(one, known[one.source], start), strict=True):
+                total[offset] += grown
+                total[offset + 1] += grown if one.bad else 0
+    return [(t[0], t[1], t[2], t[3]) for t in totals]
+
+
+def buckets(reading: Reading, side: Sequence[Series], bounds: Sequence[float], start: int) -> list[list[int]]:
+    """Return, for each window after instant `start`, the cumulative increase at each bound."""
+    known = sources_known((*reading.stable, *reading.candidate), len(reading.instants))
+    position = {bound: index for index, bound in enumerate(bounds)}
+    totals = [[0] * len(bounds) for _ in range(len(reading.instants) - start - 1)]
+    for one in side:
+        if one.le in position:
+            for total, grown in zip(totals, increments(one, known[one.source], start), strict=True):
+                total[position[one.le]] += grown
+    return totals
+
+
+def layout(side: Sequence[Series]) -> tuple[float, ...]:
+    """Return the bucket bounds of a histogram, ascending; infinity last."""
+    return tuple(sorted({one.le for one in side if one.le is not None}))
+
+
+def lifetime(side: Sequence[Series], index: int) -> tuple[int, int]:
+    """Return all requests and bad ones that the counters hold at an instant."""
+    values = [(usable(one.values[index]) or 0.0, one.bad) for one in side]
+    return round(sum(value for value, _ in values)), round(sum(value for value, bad in values if bad))

@@ -1,0 +1,215 @@
+"""The two tests of one metric, run side by side over windows.
+
+*Harm* asks whether the candidate is worse than tolerated (null: it is not); it rolls back. *Safety* asks whether the
+candidate is safe at the next weight (null: it is at or beyond that step's margin); it promotes. Both are
+e-processes: their expectation under the null is at most 1 at every moment, so by Ville's inequality a limit of
+1/alpha is crossed with probability at most alpha over the whole rollout, however often anybody looks.
+"""
+
+import base64
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from modelrollout.core.evidence.rates import MAX_RATE, Margin, log_ratio
+from modelrollout.core.evidence.windows import Window
+
+HARM_RATIOS: Final = (1.5, 2.5, 5.0, 12.0, 35.0, 150.0)
+HARM_PRIOR: Final = (0.15, 0.18, 0.18, 0.17, 0.17, 0.15)
+SAFETY_RATIOS: Final = (1.0, 1.3)
+SAFETY_PRIOR: Final = (0.5, 0.5)
+PRIOR_REQUESTS: Final = 200.0
+"""Least weight of the rate assumed for stable before any of its requests were counted, in requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Configuration of one metric's tests; all of it is fixed before a window is counted."""
+
+    margin: Margin
+    """Harm that is tolerated."""
+    bernoulli: bool = False
+    """Bernoulli form (for shares that are not small) instead of Poisson."""
+    ratios: Sequence[float] = HARM_RATIOS
+    prior: Sequence[float] = HARM_PRIOR
+    start_mass: float = 1.0
+    """Share of the prior on harm that is there from the start; the rest waits for a late onset."""
+    hazard: float = 0.0
+    """Share of the waiting mass that enters with each window (a Shiryaev mixture)."""
+    phi: float = 1.0
+    """Overdispersion: log ratios are divided by it."""
+    cap: float = math.inf
+    """Most that one window may add to log E."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that the tests remember: 8 + |ratios| + |safety ratios| numbers."""
+
+    end: int
+    """Evidence is counted up to here (Unix seconds)."""
+    prior_rate: float
+    prior_requests: float
+    stable_requests: int = 0
+    stable_bad: int = 0
+    harm: tuple[float, ...] = ()
+    """Log wealth of each harm alternative, its prior included."""
+    waiting: float = 0.0
+    """Prior mass of late onsets still to come."""
+    safety: tuple[float, ...] = ()
+    safety_best: float = 0.0
+    """Largest log E of safety so far at this step."""
+    pending: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """n_c, x_c, n_s, x_s of windows not yet long enough to count."""
+    pending_since: int = 0
+    bucket: int = -1
+    """Latency: index of stable's bucket boundary, -1 while not chosen."""
+    shift: int = 0
+    """Latency: how many boundaries higher the candidate's is."""
+
+    @property
+    def log_harm(self) -> float:
+        """Log e-value against the null that the candidate is no worse than tolerated."""
+        return log_sum_exp((*self.harm, math.log(self.waiting)) if self.waiting > 0.0 else self.harm)
+
+    @property
+    def log_safety(self) -> float:
+        """Log e-value against the null that the candidate is at or beyond the step's margin."""
+        return log_sum_exp(self.safety)
+
+
+def log_sum_exp(values: Sequence[float]) -> float:
+    """Return log(sum(exp(v))) without overflow; minus infinity for nothing."""
+    top = max(values, default=-math.inf)
+    return top if math.isinf(top) else top + math.log(math.fsum(math.exp(value - top) for value in values))
+
+
+def begin(test: Design, end: int, prior_rate: float, prior_requests: float) -> State:
+    """Return the state before the first window."""
+    return State(
+        end=end,
+        prior_rate=prior_rate,
+        prior_requests=max(prior_requests, PRIOR_REQUESTS),
+        harm=tuple(math.log(share * test.start_mass) for share in test.prior),
+        waiting=1.0 - test.start_mass,
+        safety=tuple(math.log(share) for share in SAFETY_PRIOR),
+        pending_since=end,
+    )
+
+
+def next_step(state: State, end: int) -> State:
+    """Begin to count anew at `end`: safety has to be earned again at every weight, harm is never forgotten."""
+    return replace(
+        state,
+        end=end,
+        pending=(0, 0, 0, 0),
+        pending_since=end,
+        safety=tuple(math.log(share) for share in SAFETY_PRIOR),
+        safety_best=0.0,
+    )
+
+
+def update(state: State, test: Design, safe: Margin | None, window: Window) -> State:
+    """Count one window. `safe` is the margin that the next weight asks for; None when there is none to earn."""
+    rate = stable_rate(state)
+    harm, waiting = _update_harm(state, test, rate, window)
+    safety = state.safety if safe is None else _update_safety(state, test, safe, rate, window)
+    return replace(
+        state,
+        end=window.end,
+        stable_requests=state.stable_requests + window.n_s,
+        stable_bad=state.stable_bad + window.x_s,
+        harm=harm,
+        waiting=waiting,
+        safety=safety,
+        safety_best=max(state.safety_best, log_sum_exp(safety)),
+    )
+
+
+def stable_rate(state: State) -> float:
+    """Return the rate of stable expected from its past alone: what makes the alternatives predictable."""
+    return (state.stable_bad + state.prior_rate * state.prior_requests) / (state.stable_requests + state.prior_requests)
+
+
+def _update_harm(state: State, test: Design, rate: float, window: Window) -> tuple[tuple[float, ...], float]:
+    line = test.margin.of(rate)
+    before = state.log_harm
+    wealth = []
+    for ratio, value in zip(test.ratios, state.harm, strict=True):
+        theta = min(MAX_RATE, ratio * line)
+        gain = log_ratio(window, theta, rate, test.margin, bernoulli=test.bernoulli) if theta > line else 0.0
+        wealth.append(value + gain / test.phi)
+    entering = state.waiting * test.hazard
+    waiting = state.waiting - entering
+    if entering > 0.0:
+        wealth = [log_sum_exp((v, math.log(entering * share))) for v, share in zip(wealth, test.prior, strict=True)]
+    after = log_sum_exp((*wealth, math.log(waiting)) if waiting > 0.0 else wealth)
+    excess = after - before - test.cap
+    if excess > 0.0:
+        wealth = [value - excess for value in wealth]
+        waiting *= math.exp(-excess)
+    return tuple(wealth), waiting
+
+
+def _update_safety(state: State, test: Design, safe: Margin, rate: float, window: Window) -> tuple[float, ...]:
+    line = safe.of(rate)
+    return tuple(
+        value
+        + (
+            log_ratio(window, ratio * rate, rate, safe, bernoulli=test.bernoulli) / test.phi
+            if ratio * rate < line
+            else 0.0
+        )
+        for ratio, value in zip(SAFETY_RATIOS, state.safety, strict=True)
+    )
+
+
+_HEAD = struct.Struct("<BBBIIdd2Q4I")
+
+
+def pack(state: State) -> str:
+    """Write a state as text for the resource's status: exact, under 300 characters."""
+    head = _HEAD.pack(
+        1,
+        state.bucket + 1,
+        state.shift,
+        state.end,
+        state.pending_since,
+        state.prior_rate,
+        state.prior_requests,
+        state.stable_requests,
+        state.stable_bad,
+        *state.pending,
+    )
+    numbers = (*state.harm, state.waiting, *state.safety, state.safety_best)
+    return base64.b64encode(head + struct.pack(f"<{len(numbers)}d", *numbers)).decode()
+
+
+def unpack(text: str) -> State | None:
+    """Read what `pack` wrote; None for anything else, such as a state of another version."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+        version, bucket, shift, end, since, rate, requests, n_s, x_s, *pending = _HEAD.unpack_from(raw)
+        numbers = struct.unpack_from(f"<{len(HARM_RATIOS) + len(SAFETY_RATIOS) + 2}d", raw, _HEAD.size)
+    except (ValueError, struct.error):
+        return None
+    if version != 1:
+        return None
+    cut = len(HARM_RATIOS)
+    return State(
+        end=end,
+        prior_rate=rate,
+        prior_requests=requests,
+        stable_requests=n_s,
+        stable_bad=x_s,
+        harm=numbers[:cut],
+        waiting=numbers[cut],
+        safety=numbers[cut + 1 : -1],
+        safety_best=numbers[-1],
+        pending=(pending[0], pending[1], pending[2], pending[3]),
+        pending_since=since,
+        bucket=bucket - 1,
+        shift=shift,
+    )
