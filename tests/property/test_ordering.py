@@ -89,9 +89,7 @@ events = st.lists(
         st.tuples(st.just("wait"), st.integers(1, 12)),
         st.tuples(st.just("push"), st.sampled_from(sorted(MODELS))),
         st.tuples(st.just("revert"), st.just("")),
-        st.tuples(
-            st.just("ask"), st.sampled_from(["promote", "full", "abort", "pause", "resume", "retry", "undo"])
-        ),
+        st.tuples(st.just("ask"), st.sampled_from(["promote", "full", "abort", "pause", "resume", "retry", "undo"])),
         st.tuples(st.just("prometheus"), st.booleans()),
         st.tuples(st.just("edit"), st.integers(0, 100)),
         st.tuples(st.just("die"), st.integers(0, 4)),

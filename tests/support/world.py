@@ -52,8 +52,9 @@ class Pods:
 
     desired: int
     since: datetime
-    image: str = "model:1"
-    works: bool = True
+    """When the youngest of its pods was created."""
+    before: int = 0
+    """Pods that were ready then."""
 
 
 @dataclass
@@ -146,7 +147,8 @@ class World:
         pods = self.pods.get(revision)
         if pods is None or not self.models.get(revision, Model()).starts:
             return 0
-        return pods.desired if self.now - pods.since >= timedelta(seconds=self.pod_start) else min(pods.desired, 0)
+        grown = self.now - pods.since >= timedelta(seconds=self.pod_start)
+        return pods.desired if grown else min(pods.desired, pods.before)
 
     # the operator
 
@@ -177,7 +179,9 @@ class World:
                 )
                 for r, p in self.pods.items()
             },
-            route=Route(dict(self.weights), current=True, accepted=accepted, latch=self.latch) if self.weights else None,
+            route=Route(dict(self.weights), current=True, accepted=accepted, latch=self.latch)
+            if self.weights
+            else None,
             readings=self._readings(),
             request=self.request,
         )
@@ -231,9 +235,9 @@ class World:
         match action:
             case EnsureRevision(revision, replicas) | ScaleRevision(revision, replicas):
                 self.writes += isinstance(action, EnsureRevision)
-                pods = self.pods.get(revision)
-                grown = pods is None or replicas > pods.desired
-                self.pods[revision] = Pods(replicas, self.now if grown or pods is None else pods.since)
+                pods, ready = self.pods.get(revision), self.ready(revision)
+                since = self.now if pods is None or replicas > pods.desired else pods.since
+                self.pods[revision] = Pods(replicas, since, ready)
             case DeleteRevision(revision):
                 self.pods.pop(revision, None)
             case SetRoute(weights, latch):

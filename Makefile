@@ -1,0 +1,79 @@
+# Everything a contributor does, as commands. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CLUSTER ?= lab
+PROPERTY ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lab-up lab-down lab-status assets check lint types layers generate generate-check unit \
+        contract e2e test bench format lock clean
+
+help:  ## List the commands.
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo:  ## A good version promoted and a bad one rolled back, live (CLUSTER=current: on your own cluster).
+	$(PYTHON) -m lab demo --cluster $(CLUSTER)
+
+lab-up:  ## A real one-node Kubernetes with gateway, Prometheus and the operator.
+	$(PYTHON) -m lab up
+
+lab-down:  ## End the lab and everything in it.
+	$(PYTHON) -m lab down
+
+lab-status:  ## What of the lab runs.
+	$(PYTHON) -m lab status
+
+assets:  ## etcd, kube-apiserver and kubectl alone, for the contract tests; no root needed.
+	$(PYTHON) -m lab assets
+
+setup: $(VENV)/.done  ## The virtual environment of the project.
+
+$(VENV)/.done: pyproject.toml model-server/pyproject.toml requirements-dev.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e . -e model-server
+	touch $@
+
+lock: setup  ## Pin every dependency anew, by hash.
+	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --python-version 3.11 pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --python-version 3.11 pyproject.toml model-server/pyproject.toml --group dev -o requirements-dev.lock
+
+generate: setup  ## Write the CRD from the resource types.
+	$(BIN)/python -m modelrollout.api.crd --write
+
+generate-check: setup
+	$(BIN)/python -m modelrollout.api.crd --check
+
+format: setup  ## Format the code.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix --quiet .
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy operator/src model-server/src lab
+
+layers: setup
+	$(BIN)/lint-imports
+
+unit: setup
+	$(BIN)/pytest -q tests/unit tests/property
+
+check: lint types layers generate-check unit  ## Lint, types, layers, unit and property tests: the inner loop.
+
+contract: setup assets  ## Against a real API server on loopback.
+	$(BIN)/pytest -q tests/contract
+
+e2e: setup lab-up  ## Whole stories in the lab.
+	$(BIN)/pytest -q tests/e2e
+
+test: check contract e2e  ## Everything.
+
+bench: setup lab-up  ## Counts and ratios, measured in the lab.
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove what was made here (the lab's cache stays).
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
