@@ -36,8 +36,8 @@ $(VENV)/.done: pyproject.toml model-server/pyproject.toml requirements-dev.lock
 	touch $@
 
 lock: setup  ## Pin every dependency anew, by hash.
-	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --python-version 3.11 pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --python-version 3.11 pyproject.toml model-server/pyproject.toml --group dev -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --universal --python-version 3.11 pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --universal --python-version 3.11 pyproject.toml model-server/pyproject.toml --group dev -o requirements-dev.lock
 
 generate: setup  ## Write the CRD from the resource types.
 	$(BIN)/python -m modelrollout.api.crd --write

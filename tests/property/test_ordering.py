@@ -1,6 +1,7 @@
 """The ordering rules, over random sequences of events, faults and restarts."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from modelrollout.api.status import Phase
 from modelrollout.core.actions import Action, DeleteRevision, SaveStatus, ScaleRevision, SetRoute
 from modelrollout.core.capacity import needed
-from tests.support.world import SPEC, Died, Model, World, settled
+from tests.support.world import SPEC, Died, Model, Refused, World, settled
 
 SHORT = {
     **SPEC,
@@ -35,10 +36,14 @@ class Rules:
 
     world: World
     fault: Callable[[], bool] = lambda: False
+    refused: str = ""
+    """The kind of write that the API server does not take at the moment."""
     rejected: set[tuple[int, str]] = field(default_factory=set)
     """Attempts that were rolled back, with their candidate."""
 
     def __call__(self, action: Action) -> None:
+        if type(action).__name__ == self.refused:
+            raise Refused
         match action:
             case SetRoute(weights):
                 self.route(weights)
@@ -93,6 +98,8 @@ events = st.lists(
         st.tuples(st.just("prometheus"), st.booleans()),
         st.tuples(st.just("edit"), st.integers(0, 100)),
         st.tuples(st.just("die"), st.integers(0, 4)),
+        st.tuples(st.just("refuse"), st.sampled_from(["SetRoute", "SaveStatus", "ScaleRevision", "EnsureRevision"])),
+        st.tuples(st.just("accept"), st.just("")),
     ),
     max_size=14,
 )
@@ -133,6 +140,8 @@ def test_no_sequence_of_events_faults_and_restarts_breaks_a_rule(sequence, seed)
     for number, (kind, value) in enumerate(sequence):
         if kind == "die":
             countdown[0], armed = int(value), True
+        elif kind in ("refuse", "accept"):
+            rules.refused = str(value)
         else:
             play(world, kind, value, number)
         for _ in range(int(value) if kind == "wait" else 1):
@@ -141,7 +150,7 @@ def test_no_sequence_of_events_faults_and_restarts_breaks_a_rule(sequence, seed)
             except Died:
                 armed = False
             world.tick()
-    armed = False
+    armed, rules.refused = False, ""
     assert_rest(world)
 
 
@@ -184,10 +193,8 @@ def test_abort_wins_in_every_phase_and_stays(at, kind, cut):
                 raise Died
 
         world.before_action = die
-        try:
+        with suppress(Died):
             world.reconcile()
-        except Died:
-            pass
         world.before_action = lambda _: None
     world.reconcile()
     if underway:

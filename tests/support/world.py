@@ -46,6 +46,10 @@ class Died(Exception):
     """The operator was killed between two actions."""
 
 
+class Refused(Exception):
+    """The API server did not take a write, this time."""
+
+
 @dataclass
 class Pods:
     """A Deployment."""
@@ -213,7 +217,10 @@ class World:
         return Reading(instants=instants, stable=side(stable), candidate=side(candidate))
 
     def reconcile(self) -> Plan:
-        """Let the operator look once, and carry out its plan; Died leaves the rest undone and its memory lost."""
+        """Let the operator look once, and carry out its plan.
+
+        Died leaves the rest undone and its memory lost; Refused only leaves the rest undone.
+        """
         self.last = plan(self.rollout(), self.observe(), self.now, self.settings)
         try:
             for action in self.last.actions:
@@ -222,6 +229,8 @@ class World:
         except Died:
             self.die()
             raise
+        except Refused:
+            return self.last
         self.working = self.last.status
         return self.last
 
@@ -244,6 +253,7 @@ class World:
                 self.weights, self.latch, self.route_changed = dict(weights), latch, self.now
             case SaveStatus():
                 self.saved = Status.model_validate_json(made.status.model_dump_json())
+                self.working = made.status
             case Announce(move):
                 self.announced.append(move)
 

@@ -7,6 +7,9 @@ Paths are those of the resource, `[]` for the items of a list. The models of `sp
 from dataclasses import dataclass
 from typing import Any, Final
 
+from modelrollout.api.patterns import WORDS
+from modelrollout.api.units import PERCENT_PATTERN
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -16,9 +19,24 @@ class Rule:
     message: str
 
 
-def _percent(name: str, low: str, high: str, bounds: str) -> Rule:
-    value = "double(self.replace('%', ''))"
-    return Rule(f"{value} > {low} && {value} {high}", f"{name} must be {bounds}, for instance 1%")
+def pattern(text: str) -> Rule:
+    """Return the rule for a text that must match; unlike a schema's `pattern` it says what to write instead."""
+    return Rule(f'self.matches(r"{text}")', WORDS[text])
+
+
+def _number(field: str) -> str:
+    return f"double({field}.replace('%', ''))"
+
+
+def _percent(name: str, below: str, bounds: str) -> Rule:
+    return Rule(
+        f"!{_well_formed('self')} || ({_number('self')} > 0.0 && {_number('self')} {below})",
+        f"{name} must be {bounds}, for instance 1%",
+    )
+
+
+def _well_formed(field: str) -> str:
+    return f'{field}.matches(r"{PERCENT_PATTERN}")'
 
 
 RULES: Final[dict[str, tuple[Rule, ...]]] = {
@@ -58,6 +76,10 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
             "self.exists(s, has(s.weight))",
             "steps must have at least one weight: a candidate without requests gives no evidence",
         ),
+        Rule(
+            "self.filter(s, has(s.weight)).map(s, s.weight).isSorted()",
+            "steps must have rising weights: the way back is a rollback, in one move",
+        ),
     ),
     "spec.strategy.steps[]": (
         Rule("has(self.weight) != has(self.pause)", "a step is exactly one of weight and pause; split it into two"),
@@ -70,12 +92,13 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
             "onTimeout needs maxDuration: without one the step waits for evidence for as long as it takes",
         ),
     ),
-    "spec.analysis.falseRollback": (_percent("falseRollback", "0.0", "< 50.0", "above 0% and below 50%"),),
-    "spec.analysis.falsePromotion": (_percent("falsePromotion", "0.0", "< 50.0", "above 0% and below 50%"),),
-    "spec.analysis.harmBudget": (_percent("harmBudget", "0.0", "<= 100.0", "above 0% and at most 100%"),),
+    "spec.analysis.falseRollback": (_percent("falseRollback", "< 50.0", "above 0% and below 50%"),),
+    "spec.analysis.falsePromotion": (_percent("falsePromotion", "< 50.0", "above 0% and below 50%"),),
+    "spec.analysis.harmBudget": (_percent("harmBudget", "<= 100.0", "above 0% and at most 100%"),),
     "spec.analysis.metrics[].maxIncrease": (
         Rule(
-            "double(self.absolute.replace('%', '')) + double(self.relative.replace('%', '')) > 0.0",
+            f"!{_well_formed('self.absolute')} || !{_well_formed('self.relative')}"
+            f" || {_number('self.absolute')} + {_number('self.relative')} > 0.0",
             "maxIncrease must tolerate something: no number of requests proves that two versions are exactly alike;"
             " set absolute or relative above 0%",
         ),

@@ -4,11 +4,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from modelrollout.api._rules import LISTS, RULES, TEMPLATE, WITHOUT_DEFAULT
+from modelrollout.api._rules import LISTS, RULES, TEMPLATE, WITHOUT_DEFAULT, pattern
 
 Schema = dict[str, Any]
 
-KEPT = ("description", "type", "format", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum")
+KEPT = ("description", "type", "format", "enum", "minLength", "maxLength", "minimum", "maximum")
 KEPT_OF_LISTS = ("minItems", "maxItems")
 NULL = {"type": "null"}
 
@@ -46,8 +46,10 @@ class _Converter:
         else:
             raise TypeError(f"{path}: {sorted(node)} has no place in a structural schema; give the field one type")
         result |= LISTS.get(path, {}) | self._default(node, result, path)
-        if path in RULES:
-            result["x-kubernetes-validations"] = [{"rule": one.rule, "message": one.message} for one in RULES[path]]
+        rules = [pattern(node["pattern"])] if "pattern" in node else []
+        rules += RULES.get(path, ())
+        if rules:
+            result["x-kubernetes-validations"] = [{"rule": one.rule, "message": one.message} for one in rules]
         return result
 
     def _object(self, node: Schema, path: str) -> Schema:

@@ -5,8 +5,10 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
 
 from modelrollout.api.base import API_VERSION, KIND, ApiModel
+from modelrollout.api.patterns import WORDS
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 
@@ -57,15 +59,16 @@ def parse(raw: dict[str, Any]) -> ModelRollout:
         return ModelRollout.model_validate({**raw, "status": raw.get("status") or {}})
     except ValidationError as error:
         name = (raw.get("metadata") or {}).get("name", "?")
-        faults = "; ".join(_words(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors())
+        faults = "; ".join(_words(fault) for fault in error.errors())
         raise InvalidRollout(f"ModelRollout {name}: {faults}") from None
 
 
-def _words(place: tuple[int | str, ...], kind: str, message: str) -> str:
+def _words(fault: ErrorDetails) -> str:
     """Say what is wrong and where, with the place spelled as the API server spells it."""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
-    if kind == "extra_forbidden":
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).removeprefix(".")
+    if fault["type"] == "extra_forbidden":
         return f"{path}: unknown field; take it out, or see `kubectl explain modelrollout.spec`"
-    if kind == "missing":
+    if fault["type"] == "missing":
         return f"{path}: is required"
-    return f"{path}: {message.removeprefix('Value error, ')}"
+    pattern = fault.get("ctx", {}).get("pattern")
+    return f"{path}: {WORDS.get(str(pattern)) or fault['msg'].removeprefix('Value error, ')}"

@@ -7,12 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from modelrollout.api.base import ApiModel
+from modelrollout.api.patterns import DNS_LABEL, DNS_NAME, HOST_NAME, PATH
 from modelrollout.api.units import Duration, Percent, parse_duration, parse_percent, percent_between
-
-DNS_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-DNS_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-HOST_NAME = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-PATH = "^/[-A-Za-z0-9/._~!$&'()*+,;=:@%]*$"
 
 HostName = Annotated[str, Field(min_length=1, max_length=253, pattern=HOST_NAME)]
 
@@ -131,6 +127,9 @@ class Strategy(ApiModel):
     def _steps_fit(self) -> "Strategy":
         if self.steps is not None and all(step.weight is None for step in self.steps):
             raise ValueError("steps must have at least one weight: a candidate without requests gives no evidence")
+        weights = [step.weight for step in self.steps or () if step.weight is not None]
+        if weights != sorted(weights):
+            raise ValueError("steps must have rising weights: the way back is a rollback, in one move")
         for index, step in enumerate(self.steps or ()):
             least = step.min_duration or self.min_step_duration
             if step.max_duration is not None and parse_duration(step.max_duration) < parse_duration(least):
@@ -144,7 +143,7 @@ class Strategy(ApiModel):
 class MaxIncrease(ApiModel):
     """Harm that is tolerated: worse than stable by less than this is not a failure."""
 
-    absolute: Percent = Field("0%", description="Percentage points above stable.")
+    absolute: Percent = Field("0.02%", description="Percentage points above stable.")
     relative: Percent = Field("25%", description="Share of stable's own value above it.")
 
     @model_validator(mode="after")
@@ -183,7 +182,7 @@ class Analysis(ApiModel):
         "0.5%", description="Extra failed requests, as a share of all traffic, that a step may risk unseen."
     )
     metrics: list[Metric] = Field(
-        [Metric(name="errors", max_increase=MaxIncrease(absolute="0.02%")), Metric(name="latency")],
+        [Metric(name="errors"), Metric(name="latency")],
         min_length=1,
         max_length=2,
         description="Signals that must all pass; any that fails rolls back.",

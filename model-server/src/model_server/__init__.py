@@ -1,0 +1,1 @@
+"""A small model server that speaks the Open Inference Protocol over JSON."""

@@ -1,0 +1,119 @@
+"""The process: start, crash when asked to, drain on SIGTERM."""
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from model_server.app import App, State
+from model_server.model import built_in
+from model_server.settings import Settings
+
+# Gateways keep idle connections for about 90 s; the side that closes first must be theirs,
+# or a request now and then meets a closing connection.
+KEEP_ALIVE_S = 120
+FINISH_S = 20  # for requests in flight after the drain
+BACKLOG = 2048
+CRASHED = 1
+
+log = logging.getLogger("model_server")
+
+
+class Server(uvicorn.Server):
+    """uvicorn that goes on serving for a while after SIGTERM, and then exits with 0.
+
+    A pod is told to end before every gateway and kube-proxy has heard of it: requests still come.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._state = State()
+        config = uvicorn.Config(
+            App(settings, built_in(), self._state),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            access_log=False,
+            server_header=False,
+            log_config=None,
+            log_level="warning",
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=FINISH_S,
+        )
+        super().__init__(config)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals inside the event loop; nothing is raised again, so that the exit code is 0."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._drain)
+        loop.add_signal_handler(signal.SIGINT, self._stop)
+        yield
+
+    async def run_until_stopped(self) -> None:
+        """Listen, load, serve and drain."""
+        loop = asyncio.get_running_loop()
+        if self._settings.crash_after is not None:
+            loop.call_later(self._settings.crash_after, _crash, self._settings.crash_after)
+        with _listen(self._settings.port) as listener:
+            loop.call_later(self._settings.start_delay, self._load)
+            log.info("listening on port %d", listener.getsockname()[1])
+            await self.serve(sockets=[listener])
+        log.info("stopped")
+
+    def _load(self) -> None:
+        self._state.loaded = True
+        log.info("model %s version %s is ready", self._settings.model_name, self._settings.model_version)
+
+    def _drain(self) -> None:
+        if self._state.draining:
+            self._stop()
+            return
+        self._state.draining = True
+        log.info("draining: not ready any more, serving for another %g s", self._settings.drain)
+        asyncio.get_running_loop().call_later(self._settings.drain, self._stop)
+
+    def _stop(self) -> None:
+        if self.should_exit:
+            return
+        self._state.draining = True
+        log.info("stopping: finishing requests in flight for at most %d s", FINISH_S)
+        self.should_exit = True
+
+
+def run(settings: Settings) -> None:
+    """Serve until told to end."""
+    if settings.crash_after == 0:
+        _crash(0)
+    asyncio.run(Server(settings).run_until_stopped())
+
+
+def _listen(port: int) -> socket.socket:
+    """Listen on IPv6 and IPv4, or on IPv4 alone where the machine has no IPv6."""
+    listener = _bind(port)
+    # asyncio sets it only on sockets that name their protocol; without it every answer, written as
+    # head and body, waits some 40 ms for the client's delayed acknowledgement. Accepted sockets inherit it.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def _bind(port: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("::", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise
+    return socket.create_server(("0.0.0.0", port), backlog=BACKLOG)  # noqa: S104
+
+
+def _crash(after: float) -> None:
+    log.error("crashing %g s after the start (asked for by CRASH_AFTER_S)", after)
+    os._exit(CRASHED)

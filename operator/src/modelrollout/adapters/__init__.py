@@ -1,0 +1,1 @@
+"""Implementations of the ports, one folder for each kind of system outside."""

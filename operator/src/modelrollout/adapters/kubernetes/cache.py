@@ -1,0 +1,164 @@
+"""What we remember of watched objects: little, and never a raw object.
+
+Each cache is the sink of a reflector, and is also told what our own writes returned, so that the next plan never
+acts on a state older than its own last write.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from modelrollout.api.base import NAME_LABEL, REVISION_LABEL
+from modelrollout.core.observed import Workload
+from modelrollout.core.revision import image_of, object_name
+from modelrollout.ports import Key
+
+Name = tuple[str, str]
+"""Namespace and name of an object."""
+Changed = Callable[[Key], None]
+"""Told of each rollout whose objects changed in a way that can matter to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is known of one Deployment."""
+
+    workload: Workload
+    uid: str
+    version: int
+
+
+class Workloads:
+    """The Deployments of every rollout, by revision."""
+
+    def __init__(self, on_change: Changed) -> None:
+        self._on_change = on_change
+        self._held: dict[Key, dict[str, Held]] = {}
+
+    def of(self, key: Key) -> dict[str, Workload]:
+        """Return the workloads of a rollout by revision."""
+        return {revision: held.workload for revision, held in self._held.get(key, {}).items()}
+
+    def uid(self, key: Key, revision: str) -> str | None:
+        """Return the uid of a revision's Deployment, where one with our labels exists."""
+        held = self._held.get(key, {}).get(revision)
+        return held.uid if held else None
+
+    def event(self, kind: str, raw: Mapping[str, Any]) -> None:
+        """Take in a Deployment that was added, modified or deleted; one older than what is held is passed over."""
+        meta = raw["metadata"]
+        labels = meta.get("labels") or {}
+        name, revision = labels.get(NAME_LABEL), labels.get(REVISION_LABEL)
+        if not name or not revision or meta["name"] != object_name(name, revision):
+            return
+        key, new = Key(meta["namespace"], name), held_of(raw, revision)
+        old = self._held.get(key, {}).get(revision)
+        if old is not None and new.version < old.version:
+            return
+        if kind == "DELETED":
+            self._forget(key, revision)
+        else:
+            self._held.setdefault(key, {})[revision] = new
+            if old is None or old.workload != new.workload or old.uid != new.uid:
+                self._on_change(key)
+
+    def retain(self, names: Collection[Name]) -> None:
+        """Forget every Deployment that is not among these."""
+        gone = [
+            (key, revision)
+            for key, revisions in self._held.items()
+            for revision in revisions
+            if (key.namespace, object_name(key.name, revision)) not in names
+        ]
+        for key, revision in gone:
+            self._forget(key, revision)
+
+    def _forget(self, key: Key, revision: str) -> None:
+        revisions = self._held.get(key, {})
+        if revisions.pop(revision, None) is not None:
+            if not revisions:
+                del self._held[key]
+            self._on_change(key)
+
+
+def held_of(raw: Mapping[str, Any], revision: str) -> Held:
+    """Reduce a Deployment to what decisions need."""
+    meta, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
+    desired = int(spec.get("replicas", 1))
+    seen = int(status.get("observedGeneration", 0)) >= int(meta.get("generation", 0))
+    conditions = {item["type"]: item for item in status.get("conditions") or []}
+    progressing, failure = conditions.get("Progressing", {}), conditions.get("ReplicaFailure", {})
+    image = image_of(spec.get("template") or {})
+    workload = Workload(
+        revision=sys.intern(revision),
+        desired=desired,
+        # Pods beyond what is asked for are about to go, so they carry no traffic.
+        ready=min(desired, int(status.get("readyReplicas", 0))) if seen else 0,
+        total=int(status.get("replicas", 0)),
+        deadline_exceeded=seen and progressing.get("reason") == "ProgressDeadlineExceeded",
+        image=sys.intern(image) if image else None,
+        created=datetime.fromisoformat(meta["creationTimestamp"]) if meta.get("creationTimestamp") else None,
+        trouble=_trouble(failure) if seen and failure.get("status") == "True" else None,
+    )
+    return Held(workload, str(meta.get("uid", "")), version_of(raw))
+
+
+def _trouble(failure: Mapping[str, Any]) -> str:
+    return f"{failure.get('reason', 'ReplicaFailure')}: {failure.get('message', '')}"[:200]
+
+
+def version_of(raw: Mapping[str, Any]) -> int:
+    """Return an object's resourceVersion, which grows with every write of it."""
+    return int(raw["metadata"].get("resourceVersion") or 0)
+
+
+_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+class Routes:
+    """The route object of every rollout, as compact JSON."""
+
+    def __init__(self, on_change: Changed) -> None:
+        self._on_change = on_change
+        self._held: dict[Key, tuple[int, bytes]] = {}
+
+    def get(self, key: Key) -> Mapping[str, Any] | None:
+        """Return the route object of a rollout, without the parts that only the API server needs."""
+        held = self._held.get(key)
+        return None if held is None else json.loads(held[1])
+
+    def event(self, kind: str, raw: Mapping[str, Any]) -> None:
+        """Take in a route that was added, modified or deleted; one older than what is held is passed over."""
+        meta = raw["metadata"]
+        key, version = Key(meta["namespace"], meta["name"]), version_of(raw)
+        old = self._held.get(key)
+        if old is not None and version < old[0]:
+            return
+        if kind == "DELETED":
+            self._forget(key)
+            return
+        text = compact(raw)
+        self._held[key] = (version, text)
+        if old is None or old[1] != text:
+            self._on_change(key)
+
+    def retain(self, names: Collection[Name]) -> None:
+        """Forget every route that is not among these."""
+        for key in [key for key in self._held if (key.namespace, key.name) not in names]:
+            self._forget(key)
+
+    def _forget(self, key: Key) -> None:
+        if self._held.pop(key, None) is not None:
+            self._on_change(key)
+
+
+def compact(raw: Mapping[str, Any]) -> bytes:
+    """Return what tells two states of an object apart, as JSON: no resourceVersion, no bookkeeping."""
+    meta = raw["metadata"]
+    kept = {name: meta[name] for name in ("name", "namespace", "uid", "generation", "labels") if name in meta}
+    notes = {name: value for name, value in (meta.get("annotations") or {}).items() if name != _LAST_APPLIED}
+    content = {"metadata": {**kept, "annotations": notes}, "spec": raw.get("spec"), "status": raw.get("status")}
+    return json.dumps(content, separators=(",", ":")).encode()

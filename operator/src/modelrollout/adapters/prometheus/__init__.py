@@ -1,0 +1,1 @@
+"""Evidence from Prometheus: raw counters of all active rollouts, a few queries a window."""

@@ -1,0 +1,21 @@
+"""Texts that must have a form: each pattern, and the words for a text that does not match it."""
+
+from typing import Final
+
+from modelrollout.api.units import DURATION_PATTERN, PERCENT_PATTERN
+
+_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+
+DNS_LABEL: Final = f"^{_LABEL}$"
+DNS_NAME: Final = rf"^{_LABEL}(\.{_LABEL})*$"
+HOST_NAME: Final = rf"^(\*\.)?{_LABEL}(\.{_LABEL})*$"
+PATH: Final = "^/[-A-Za-z0-9/._~!$&'()*+,;=:@%]*$"
+
+WORDS: Final = {
+    DURATION_PATTERN: "must be a duration, for instance 30s, 10m or 1h30m",
+    PERCENT_PATTERN: "must be a percentage, for instance 1% or 0.02%",
+    DNS_LABEL: "must be a name of a-z, 0-9 and '-', beginning and ending with a letter or digit",
+    DNS_NAME: "must be a name of a-z, 0-9, '-' and '.', beginning and ending with a letter or digit",
+    HOST_NAME: "must be a host name without scheme, port and path, for instance api.example.com or *.example.com",
+    PATH: "must be a path that begins with '/', for instance /v2/models",
+}

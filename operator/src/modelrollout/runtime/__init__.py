@@ -1,0 +1,1 @@
+"""The shell around `plan`: it observes, acts and remembers; the only place that knows kopf."""

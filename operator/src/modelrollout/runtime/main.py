@@ -1,0 +1,167 @@
+"""The command `modelrollout operator`: read options, set up logs, run."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeVar
+
+import typer
+
+from modelrollout import __version__
+from modelrollout.adapters.prometheus.metrics import PrometheusMetrics
+from modelrollout.api.units import parse_duration
+from modelrollout.core.settings import Settings
+from modelrollout.ports import TerminalError
+from modelrollout.runtime import logs
+from modelrollout.runtime.app import run
+from modelrollout.runtime.metrics import OperatorMetrics
+from modelrollout.runtime.options import Options
+
+_NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+def operator(  # noqa: PLR0913, PLR0917
+    prometheus_url: Annotated[
+        str, typer.Option(envvar="MODELROLLOUT_PROMETHEUS_URL", help="Where Prometheus answers queries.")
+    ] = "http://prometheus:9090",
+    prometheus_token_file: Annotated[
+        Path | None,
+        typer.Option(envvar="MODELROLLOUT_PROMETHEUS_TOKEN_FILE", help="Bearer token, read anew when it changes."),
+    ] = None,
+    prometheus_ca_file: Annotated[
+        Path | None, typer.Option(envvar="MODELROLLOUT_PROMETHEUS_CA_FILE", help="Who may vouch for Prometheus.")
+    ] = None,
+    scrape_interval: Annotated[
+        str,
+        typer.Option(
+            envvar="MODELROLLOUT_SCRAPE_INTERVAL", help="Prometheus's scrape interval: the window of evidence."
+        ),
+    ] = "15s",
+    settle: Annotated[
+        str,
+        typer.Option(envvar="MODELROLLOUT_SETTLE", help="Time that a gateway needs to apply a route it has accepted."),
+    ] = "2s",
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--namespace",
+            "-n",
+            envvar="MODELROLLOUT_NAMESPACE",
+            help="Serve this one; repeat for more. All when left out.",
+        ),
+    ] = None,
+    leader_elect: Annotated[
+        bool, typer.Option(envvar="MODELROLLOUT_LEADER_ELECT", help="Act only while holding the lease.")
+    ] = True,
+    lease_namespace: Annotated[
+        str | None,
+        typer.Option(envvar="MODELROLLOUT_LEASE_NAMESPACE", help="Where the lease is; the pod's own when left out."),
+    ] = None,
+    track_config: Annotated[
+        bool,
+        typer.Option(envvar="MODELROLLOUT_TRACK_CONFIG", help="Watch ConfigMaps and Secrets, for spec.trackConfig."),
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(envvar="MODELROLLOUT_WORKERS", min=1, max=64, help="Rollouts worked on at the same time.")
+    ] = 8,
+    listen: Annotated[
+        str, typer.Option(envvar="MODELROLLOUT_LISTEN", help="Address of /healthz, /readyz and /metrics.")
+    ] = "0.0.0.0:8081",
+    log_format: Annotated[
+        str, typer.Option(envvar="MODELROLLOUT_LOG_FORMAT", help="json or text; text on a terminal.")
+    ] = "",
+    log_level: Annotated[
+        str, typer.Option(envvar="MODELROLLOUT_LOG_LEVEL", help="debug, info, warning or error.")
+    ] = "info",
+    kubeconfig: Annotated[
+        str | None, typer.Option(envvar="MODELROLLOUT_KUBECONFIG", help="For an operator outside of the cluster.")
+    ] = None,
+) -> None:
+    """Run the operator until SIGTERM.
+
+    Exits with 0 when asked to stop, with 1 when it has to be started again, with 2 for bad options.
+    """
+    logs.configure(_format(log_format), _one_of("--log-level", log_level, ("debug", "info", "warning", "error")))
+    host, port = _checked("--listen", listen, _address)
+    window = _checked("--scrape-interval", scrape_interval, _window)
+    options = Options(
+        settings=Settings(window=window, settle=_checked("--settle", settle, parse_duration)),
+        namespaces=tuple(namespace or ()),
+        leader_elect=leader_elect,
+        lease_namespace=lease_namespace or _own_namespace(),
+        kubeconfig=kubeconfig,
+        track_config=track_config,
+        workers=workers,
+        host=host,
+        port=port,
+    )
+    metrics = OperatorMetrics()
+    provider = _checked(
+        "--prometheus-url",
+        prometheus_url,
+        lambda url: PrometheusMetrics(
+            url,
+            window=window,
+            count=metrics.counts_query,
+            token_file=prometheus_token_file,
+            ca_file=prometheus_ca_file,
+        ),
+    )
+    raise typer.Exit(asyncio.run(_run(options, provider, metrics)))
+
+
+operator_command = operator
+
+
+async def _run(options: Options, provider: PrometheusMetrics, metrics: OperatorMetrics) -> int:
+    _log.info("modelrollout %s starts", __version__)
+    try:
+        return await run(options, provider, metrics)
+    except TerminalError as error:
+        _log.critical("%s", error)
+        return 1
+    finally:
+        provider.close()
+
+
+def _format(text: str) -> logs.Format:
+    if not text:
+        return "text" if sys.stderr.isatty() else "json"
+    form: Literal["json", "text"] = "json" if _one_of("--log-format", text, ("json", "text")) == "json" else "text"
+    return form
+
+
+def _one_of(option: str, text: str, known: tuple[str, ...]) -> str:
+    if text.lower() not in known:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(known)}", param_hint=option)
+    return text.lower()
+
+
+def _checked(option: str, text: str, read: Callable[[str], T]) -> T:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _window(text: str) -> int:
+    window = parse_duration(text)
+    if window < timedelta(seconds=1) or window % timedelta(seconds=1):
+        raise ValueError(f"{text!r} is not a whole number of seconds")
+    return int(window.total_seconds())
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{text!r} is no address; write for instance 0.0.0.0:8081 or :8081")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104
+
+
+def _own_namespace() -> str:
+    return _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.exists() else "default"

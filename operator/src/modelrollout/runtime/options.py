@@ -1,0 +1,26 @@
+"""What the operator is started with."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from modelrollout.core.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The operator's command line, read and checked."""
+
+    settings: Settings
+    namespaces: tuple[str, ...] = ()
+    """Namespaces to serve; none: all of them."""
+    leader_elect: bool = True
+    lease_namespace: str = "default"
+    kubeconfig: str | None = None
+    """None: the pod's service account, else $KUBECONFIG or ~/.kube/config."""
+    track_config: bool = False
+    """Watch ConfigMaps and Secrets for rollouts that ask for it."""
+    workers: int = 8
+    host: str = "0.0.0.0"  # noqa: S104
+    port: int = 8081
+    drain: timedelta = timedelta(seconds=10)
+    """Longest time that running reconciles get to end after SIGTERM."""

@@ -1,0 +1,224 @@
+"""One rollout, once: observe, plan, carry out, remember."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from modelrollout.api.resource import InvalidRollout, Metadata, ModelRollout, parse
+from modelrollout.api.spec import Spec
+from modelrollout.api.status import Status
+from modelrollout.core.actions import (
+    Action,
+    Announce,
+    DeleteRevision,
+    EnsureRevision,
+    Plan,
+    SaveStatus,
+    ScaleRevision,
+    SetRoute,
+)
+from modelrollout.core.plan import plan, refused
+from modelrollout.core.settings import Settings
+from modelrollout.ports import Clock, Cluster, Key, TerminalError, TrafficRouter, TransientError
+from modelrollout.runtime.collector import Collector, Readings
+from modelrollout.runtime.lease import LeaseLostError
+from modelrollout.runtime.logs import ObjectLog
+from modelrollout.runtime.memory import Memories, Memory
+from modelrollout.runtime.metrics import OperatorMetrics
+from modelrollout.runtime.observe import Observer
+from modelrollout.runtime.store import RolloutStore
+
+_log = logging.getLogger(__name__)
+
+_NOTHING: Final = Spec.model_construct()  # type: ignore[call-arg]
+"""Stands for a spec that cannot be read; a status is written without looking at it."""
+LATER: Final = timedelta(seconds=10)
+"""Before an event that could not be written is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Carries out plans; holds no state but what `memories` keeps."""
+
+    store: RolloutStore
+    observer: Observer
+    cluster: Cluster
+    router_for: Callable[[ModelRollout], TrafficRouter]
+    collector: Collector
+    clock: Clock
+    settings: Settings
+    metrics: OperatorMetrics
+    memories: Memories
+    may_write: Callable[[], bool]
+    """Whether we hold the lease for certain; asked before every write."""
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        """Bring one rollout a step further; returns when to look again, None: when something changes.
+
+        Raises TransientError (ConflictError among them) when it has to be tried again, LeaseLostError when somebody
+        else may write.
+        """
+        raw = self.store.raw(key)
+        if raw is None or raw["metadata"].get("deletionTimestamp"):
+            self.forget(key)
+            return None
+        try:
+            rollout = parse(raw)
+        except InvalidRollout as error:
+            await self._refuse(key, raw, str(error))
+            return None
+        memory = self.memories.of(key)
+        rollout = rollout.model_copy(update={"status": memory.status(rollout.status)})
+        try:
+            return await self._reconcile(key, rollout, memory)
+        finally:
+            self.memories.tidy(key)
+            if key not in self.store:
+                self.forget(key)
+
+    def forget(self, key: Key) -> None:
+        """Drop everything that is kept of a rollout that is gone."""
+        self.memories.forget(key)
+        self.collector.forget(key)
+        self.observer.forget(key)
+
+    async def _reconcile(self, key: Key, rollout: ModelRollout, memory: Memory) -> timedelta | None:
+        readings, now = self.collector.peek(key), self.clock.now()
+        await self._announce(rollout, memory)
+        observed = await self.observer.observe(key, rollout, memory, readings, now)
+        step = plan(rollout, observed, now, self.settings)
+        try:
+            await self._carry_out(key, rollout, step, memory, readings)
+        except TerminalError as error:
+            return await self._refused(key, rollout, memory, str(error))
+        if memory.refusal is not None and observed.terminal is None:
+            memory.refusal = None
+        memory.planned(step)
+        self.collector.consume(key, readings)
+        self.collector.watch(key, rollout, step.watch)
+        return self._next_look(step, memory, now)
+
+    async def _refused(self, key: Key, rollout: ModelRollout, memory: Memory, reason: str) -> timedelta | None:
+        """Plan once more, knowing what the API server refuses; the rollout goes on as far as it can without."""
+        ObjectLog(_log, key).warning("refused: %s", reason)
+        self.metrics.reconcile_errors.labels("terminal").inc()
+        now = self.clock.now()
+        memory.refused(rollout.metadata.generation, reason, now)
+        raw = self.store.raw(key)
+        if raw is None:
+            return None
+        fresh = parse(raw)
+        fresh = fresh.model_copy(update={"status": memory.status(fresh.status)})
+        readings = self.collector.peek(key)
+        observed = await self.observer.observe(key, fresh, memory, readings, now)
+        step = plan(fresh, observed, now, self.settings)
+        await self._carry_out(key, fresh, step, memory, readings, refusable=True)
+        memory.planned(step)
+        self.collector.consume(key, readings)
+        self.collector.watch(key, fresh, step.watch)
+        return self._next_look(step, memory, now)
+
+    async def _carry_out(  # noqa: PLR0913
+        self,
+        key: Key,
+        rollout: ModelRollout,
+        step: Plan,
+        memory: Memory,
+        readings: Readings,
+        *,
+        refusable: bool = False,
+    ) -> None:
+        """Carry out the actions in order; stop at the first that fails.
+
+        Moves whose status was saved are announced later if the announcement is what could not be reached.
+        """
+        saved = False
+        for index, action in enumerate(step.actions):
+            try:
+                await self._act(key, rollout, step, action, memory)
+            except TerminalError as error:
+                if not refusable:
+                    self._keep_announcements(step.actions[index:], memory, saved=saved)
+                    raise
+                ObjectLog(_log, key).warning("refused: %s", error)
+            except TransientError:
+                self._keep_announcements(step.actions[index:], memory, saved=saved)
+                raise
+            if isinstance(action, SaveStatus):
+                saved = True
+                self.collector.consume(key, readings)
+
+    async def _act(self, key: Key, rollout: ModelRollout, step: Plan, action: Action, memory: Memory) -> None:
+        if not self.may_write():
+            raise LeaseLostError(f"the lease ran out before a write for {key}")
+        match action:
+            case EnsureRevision(revision, replicas):
+                await self.cluster.apply_revision(rollout, revision, rollout.spec.template, replicas)
+            case ScaleRevision(revision, replicas):
+                await self.cluster.scale_revision(rollout, revision, replicas)
+            case DeleteRevision(revision):
+                await self.cluster.delete_revision(rollout, revision)
+            case SetRoute(weights, latch):
+                await self.router_for(rollout).set(rollout, weights, latch)
+            case SaveStatus():
+                await self._save(key, rollout, step.status, memory)
+            case Announce():
+                memory.announcements.append(action)
+                await self._announce(rollout, memory)
+
+    async def _save(self, key: Key, rollout: ModelRollout, status: Status, memory: Memory) -> None:
+        version = await self.cluster.save_status(rollout, status)
+        self.store.wrote_status(key, status, version)
+        memory.saved(status)
+
+    async def _announce(self, rollout: ModelRollout, memory: Memory) -> None:
+        """Announce what waits to be announced; an event that cannot be written holds nothing up."""
+        log = ObjectLog(_log, f"{rollout.metadata.namespace}/{rollout.metadata.name}")
+        while memory.announcements:
+            if not self.may_write():
+                raise LeaseLostError("the lease ran out before an event was written")
+            move, warning = memory.announcements[0].move, memory.announcements[0].warning
+            try:
+                await self.cluster.announce(rollout, move, warning)
+            except TransientError as error:
+                log.warning("event of %s not written yet: %s", move.move, error)
+                return
+            except TerminalError as error:
+                log.warning("event of %s refused: %s", move.move, error)
+            memory.announcements.pop(0)
+            self.metrics.decisions.labels(move.move).inc()
+            step = rollout.status.step.name if rollout.status.step else None
+            log.info(move.message, extra={"decision": move.move, "revision": move.revision, "step": step})
+
+    def _keep_announcements(self, rest: tuple[Action, ...], memory: Memory, *, saved: bool) -> None:
+        if saved:
+            memory.announcements.extend(action for action in rest if isinstance(action, Announce))
+
+    async def _refuse(self, key: Key, raw: dict[str, Any], message: str) -> None:
+        """Say in the status what is wrong with a resource that cannot be read; nothing else is touched."""
+        self.collector.forget(key)
+        metadata = Metadata.model_validate(raw["metadata"])
+        status = refused(raw["status"], metadata.generation, message, self.clock.now())
+        try:
+            unchanged = Status.model_validate(raw["status"]) == status
+        except ValueError:
+            unchanged = False
+        if unchanged:
+            return
+        if not self.may_write():
+            raise LeaseLostError(f"the lease ran out before a write for {key}")
+        ObjectLog(_log, key).warning("refused: %s", message)
+        carrier = ModelRollout.model_construct(metadata=metadata, spec=_NOTHING)
+        version = await self.cluster.save_status(carrier, status)
+        self.store.wrote_status(key, status, version)
+
+    def _next_look(self, step: Plan, memory: Memory, now: datetime) -> timedelta | None:
+        looks = [] if step.requeue_after is None else [step.requeue_after]
+        if memory.announcements:
+            looks.append(LATER)
+        looks += [trouble.look_at - now for trouble in memory.troubles.values()]
+        if memory.refusal is not None:
+            looks.append(memory.refusal.until - now)
+        return max(min(looks), timedelta(0)) if looks else None

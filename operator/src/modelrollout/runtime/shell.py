@@ -1,0 +1,116 @@
+"""The parts of a leading operator, put together."""
+
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelrollout.adapters.kubernetes.cache import Routes, Workloads
+from modelrollout.adapters.kubernetes.client import Api
+from modelrollout.adapters.kubernetes.cluster import KubernetesCluster
+from modelrollout.adapters.kubernetes.configs import Configs
+from modelrollout.adapters.kubernetes.resources import CONFIG_MAPS, DEPLOYMENTS, SECRETS
+from modelrollout.adapters.kubernetes.watch import Reflector
+from modelrollout.adapters.routers import Routers
+from modelrollout.api.base import NAME_LABEL
+from modelrollout.ports import Clock, Key, Metrics
+from modelrollout.runtime.collector import Collector
+from modelrollout.runtime.health import Health
+from modelrollout.runtime.lease import Lease
+from modelrollout.runtime.memory import Memories
+from modelrollout.runtime.metrics import OperatorMetrics
+from modelrollout.runtime.observe import Observer
+from modelrollout.runtime.options import Options
+from modelrollout.runtime.queue import DelayQueue
+from modelrollout.runtime.reconcile import Reconciler
+from modelrollout.runtime.rollouts import RolloutWatch
+from modelrollout.runtime.scopes import reflectors
+from modelrollout.runtime.store import RolloutStore
+from modelrollout.runtime.workers import work
+
+
+@dataclass
+class Shell:
+    """Everything between the API server and `plan`; made for one term of leadership."""
+
+    options: Options
+    api: Api
+    provider: Metrics
+    clock: Clock
+    health: Health
+    metrics: OperatorMetrics
+    lease: Lease | None
+    queue: DelayQueue[Key] = field(default_factory=DelayQueue)
+    store: RolloutStore = field(default_factory=RolloutStore)
+
+    def __post_init__(self) -> None:
+        options = self.options
+        workloads, routes = Workloads(self._changed), Routes(self._changed)
+        configs = Configs(self._changed) if options.track_config else None
+        routers = Routers(self.api, routes)
+        cluster = KubernetesCluster(self.api, workloads)
+        self.collector = Collector(self.provider, self.clock, window=options.settings.window, enqueue=self.queue.add)
+        self.reconciler = Reconciler(
+            store=self.store,
+            observer=Observer(workloads, routes, configs, routers.router_for, cluster),
+            cluster=cluster,
+            router_for=routers.router_for,
+            collector=self.collector,
+            clock=self.clock,
+            settings=options.settings,
+            metrics=self.metrics,
+            memories=Memories(),
+            may_write=lambda: self.lease is None or self.lease.held,
+        )
+        self.reflectors: dict[str, Reflector] = {}
+        self._reflect(workloads, routes, configs, routers)
+        self.rollouts = RolloutWatch(self.api, self.store, options.namespaces, changed=self.queue.add, gone=self._gone)
+        self.health.queue = self.queue.due
+        self.health.watches = self._heard
+        self.health.unsynced = self._unsynced
+        self.metrics.observe(
+            self.store,
+            queue=self.queue.due,
+            leads=lambda: self.health.leading,
+            active=lambda: self.collector.active,
+        )
+
+    def watches(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what has to run for the caches, by name."""
+        return {f"watch of {name}": reflector.run() for name, reflector in self.reflectors.items()}
+
+    async def synced(self) -> None:
+        """Wait until the caches that a plan needs are complete; a plan on half a cache would undo things."""
+        for reflector in self.reflectors.values():
+            await reflector.synced.wait()
+
+    def crew(self) -> list[Coroutine[Any, Any, None]]:
+        """Return the workers."""
+        return [work(self.queue, self.reconciler, self.health, self.metrics) for _ in range(self.options.workers)]
+
+    def _reflect(self, workloads: Workloads, routes: Routes, configs: Configs | None, routers: Routers) -> None:
+        spaces = self.options.namespaces
+        self.reflectors |= reflectors(self.api, DEPLOYMENTS, workloads, spaces, NAME_LABEL)
+        for resource in routers.resources:
+            self.reflectors |= reflectors(self.api, resource, routes, spaces, NAME_LABEL)
+        if configs is not None:
+            self.reflectors |= reflectors(self.api, CONFIG_MAPS, configs.sink("configmap"), spaces)
+            self.reflectors |= reflectors(self.api, SECRETS, configs.sink("secret"), spaces)
+
+    def _changed(self, key: Key) -> None:
+        """Look at a rollout of which an object changed; objects of no rollout are nobody's business."""
+        if key in self.store:
+            self.queue.add(key)
+
+    def _gone(self, key: Key) -> None:
+        self.queue.forget(key)
+        self.reconciler.forget(key)
+
+    def _heard(self) -> Mapping[str, float]:
+        return {
+            **{name: reflector.last_activity for name, reflector in self.reflectors.items()},
+            **self.rollouts.heard,
+        }
+
+    def _unsynced(self) -> list[str]:
+        missing = [name for name, reflector in self.reflectors.items() if not reflector.synced.is_set()]
+        return missing if self.rollouts.synced else [*missing, "modelrollouts"]

@@ -1,0 +1,36 @@
+"""Contract tests speak to a real API server: one for the whole run, a fresh namespace for each test."""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.apiserver import missing_assets, running
+from tests.support.kube import Kube
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.contract)
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
+    """Yield an API server with our resource definition and those of the Gateway API; see tests.support.kube."""
+    missing = missing_assets()
+    if missing:
+        pytest.fail(missing, pytrace=False)
+    with running(tmp_path_factory.mktemp("apiserver")) as kube:
+        yield kube
+
+
+@pytest.fixture
+def namespace(api: Kube) -> str:
+    """Return a namespace that no other test uses; it stays, for nothing here could finish its deletion."""
+    name = f"test-{secrets.token_hex(4)}"
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    return name

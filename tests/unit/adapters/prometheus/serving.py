@@ -1,0 +1,83 @@
+"""A Prometheus made of scripted answers, on loopback."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs
+
+Form = dict[str, str]
+
+
+@dataclass
+class Answer:
+    """One HTTP answer."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    length: int | None = None
+    """A Content-Length other than the body's."""
+
+
+@dataclass
+class Asked:
+    """One request, as it came."""
+
+    path: str
+    form: Form
+    headers: dict[str, str]
+
+
+@dataclass
+class Fake:
+    """What the server will answer and was asked."""
+
+    url: str
+    respond: Callable[[Form], Answer]
+    asked: list[Asked] = field(default_factory=list)
+
+
+def matrix(*series: dict[str, Any], **more: Any) -> Answer:
+    """Return the answer to a range query."""
+    data = {"resultType": "matrix", "result": list(series)}
+    return Answer(json.dumps({"status": "success", "data": data, **more}).encode())
+
+
+@contextmanager
+def prometheus(respond: Callable[[Form], Answer]) -> Iterator[Fake]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+            fake.asked.append(Asked(self.path, form, dict(self.headers)))
+            answer = fake.respond(form)
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))
+            self.end_headers()
+            self.wfile.write(answer.body)
+            if answer.length is not None:
+                self.close_connection = True
+
+        do_GET = do_POST  # noqa: N815
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        fake = Fake(f"http://127.0.0.1:{server.server_port}", respond)
+        try:
+            yield fake
+        finally:
+            server.shutdown()
+            thread.join()

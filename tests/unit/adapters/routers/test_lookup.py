@@ -1,0 +1,60 @@
+"""Routers are found by the field of `spec.traffic` that chooses them, also those of other packages."""
+
+from pathlib import Path
+
+import pytest
+
+from modelrollout.adapters.kubernetes.cache import Routes
+from modelrollout.adapters.kubernetes.client import Api
+from modelrollout.adapters.kubernetes.resources import HTTP_ROUTES
+from modelrollout.adapters.routers import Routers
+from modelrollout.adapters.routers.gateway_api import GatewayApiRouter
+from modelrollout.api.resource import parse
+from modelrollout.ports import TerminalError
+from tests.support.rollouts import document
+
+
+class Idle:
+    """A client that is never asked for anything."""
+
+    user_agent = ""
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install another package with a router that takes the place of ours."""
+    (tmp_path / "their_router.py").write_text(
+        "from modelrollout.adapters.kubernetes.resources import Resource\n"
+        "class Theirs:\n"
+        "    resource = Resource('their.example/v1', 'Path', 'paths')\n"
+        "    def __init__(self, api, routes): pass\n"
+    )
+    info = tmp_path / "their_router-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-router\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[modelrollout.routers]\ngatewayAPI = their_router:Theirs\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def routers() -> Routers:
+    return Routers(Api(Idle()), Routes(lambda _: None))
+
+
+def test_the_gateway_api_is_built_in() -> None:
+    found = routers()
+    assert isinstance(found.router_for(parse(document("shop"))), GatewayApiRouter)
+    assert found.resources == (HTTP_ROUTES,)
+
+
+@pytest.mark.usefixtures("package")
+def test_another_package_brings_its_own() -> None:
+    found = routers()
+    assert type(found.router_for(parse(document("shop")))).__name__ == "Theirs"
+    assert [resource.plural for resource in found.resources] == ["paths"]
+
+
+def test_a_router_that_is_not_installed_is_named() -> None:
+    found = routers()
+    found._routers.clear()
+    with pytest.raises(TerminalError, match=r"ModelRollout shop/fraud: spec.traffic names no router that is installed"):
+        found.router_for(parse(document("shop")))

@@ -1,0 +1,36 @@
+"""A model server inside the test's process, spoken to over ASGI."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from model_server.app import App, State
+from model_server.model import built_in
+from model_server.settings import Settings
+
+Client = Callable[..., httpx.AsyncClient]
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    """Return a function that starts a server with these settings and gives a client for it."""
+    clients: list[httpx.AsyncClient] = []
+
+    def start(state: State | None = None, **settings: Any) -> httpx.AsyncClient:
+        app = App(Settings(**settings), built_in(), state or State(loaded=True))
+        transport = httpx.ASGITransport(app)
+        clients.append(httpx.AsyncClient(transport=transport, base_url="http://server"))
+        return clients[-1]
+
+    yield start
+    for each in clients:
+        await each.aclose()
+
+
+@pytest.fixture
+def body() -> dict[str, Any]:
+    """Return a good request for two rows."""
+    data = [950.0, 3.0, 5.0, 4.0, 20.0, 12.0, 900.0, 1.0]
+    return {"inputs": [{"name": "features", "shape": [2, 4], "datatype": "FP64", "data": data}]}

@@ -1,0 +1,146 @@
+"""The server as a process: how it starts, crashes and ends."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+INFER = "/v2/models/fraud/infer"
+SOURCE = Path(__file__).resolve().parents[3] / "model-server" / "src"
+
+
+class Process:
+    """A running server; `wait_for` follows its log, so that no test has to sleep."""
+
+    def __init__(self, **environ: str) -> None:
+        env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1", "PORT": "0", **environ}
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", "model_server"], env=env, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        )
+        self.seen: list[str] = []
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        assert self.popen.stderr is not None
+        for line in self.popen.stderr:
+            self.seen.append(line)
+            if found := re.search(pattern, line):
+                return found
+        raise AssertionError(f"the server ended without saying {pattern!r}: {self.seen}")
+
+    def listening(self) -> str:
+        port = self.wait_for(r"listening on port (\d+)")[1]
+        return f"127.0.0.1:{port}"
+
+    def end(self) -> int:
+        return self.popen.wait()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Process]]:
+    processes: list[Process] = []
+
+    def run(**environ: str) -> Process:
+        processes.append(Process(**environ))
+        return processes[-1]
+
+    yield run
+    for process in processes:
+        process.popen.kill()
+        process.popen.wait()
+        assert process.popen.stderr is not None
+        process.popen.stderr.close()
+
+
+def in_flight(address: str) -> bool:
+    return "\nmodel_server_requests_in_flight 1.0\n" in httpx.get(f"http://{address}/metrics").text
+
+
+def test_sigterm_drains_and_new_connections_are_still_served(
+    start: Callable[..., Process], body: dict[str, Any]
+) -> None:
+    server = start(DRAIN_S="3600")
+    address = server.listening()
+    server.wait_for("is ready")
+    assert httpx.get(f"http://{address}/v2/health/ready").status_code == 200
+
+    server.popen.send_signal(signal.SIGTERM)
+    server.wait_for("draining")
+    assert httpx.get(f"http://{address}/v2/health/ready").status_code == 503
+    answer = httpx.post(f"http://{address}{INFER}", json=body)
+    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+
+    server.popen.send_signal(signal.SIGTERM)
+    assert server.end() == 0
+
+
+def test_the_drain_ends_by_itself(start: Callable[..., Process]) -> None:
+    server = start(DRAIN_S="0.05")
+    server.wait_for("is ready")
+    server.popen.send_signal(signal.SIGTERM)
+    server.wait_for("stopping")
+    assert server.end() == 0
+
+
+def test_a_request_in_flight_is_finished(start: Callable[..., Process], body: dict[str, Any]) -> None:
+    server = start(DRAIN_S="0")
+    address = server.listening()
+    server.wait_for("is ready")
+    content = json.dumps(body).encode()
+    connection = http.client.HTTPConnection(address)
+    connection.putrequest("POST", INFER)
+    connection.putheader("Content-Length", str(len(content)))
+    connection.endheaders(content[:10])
+    while not in_flight(address):
+        pass
+
+    server.popen.send_signal(signal.SIGTERM)
+    server.wait_for("stopping")
+    connection.send(content[10:])
+    response = connection.getresponse()
+    assert (response.status, len(json.load(response)["outputs"][0]["data"])) == (200, 2)
+    connection.close()
+    assert server.end() == 0
+
+
+def test_a_model_that_is_loading_is_live_but_not_ready(start: Callable[..., Process], body: dict[str, Any]) -> None:
+    server = start(START_DELAY_S="3600", DRAIN_S="0")
+    address = server.listening()
+    assert httpx.get(f"http://{address}/v2/health/live").status_code == 200
+    assert httpx.get(f"http://{address}/v2/health/ready").status_code == 503
+    assert httpx.post(f"http://{address}{INFER}", json=body).status_code == 503
+    server.popen.send_signal(signal.SIGTERM)
+    assert server.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("environ", "said", "code"),
+    [
+        ({"CRASH_AFTER_S": "0"}, "crashing 0 s after the start", 1),
+        ({"CRASH_AFTER_S": "0.05"}, "crashing 0.05 s after the start", 1),
+        ({"ERROR_RATE": "2"}, "ERROR_RATE='2': use a fraction from 0 to 1", 2),
+        ({"PORT": "99999"}, "PORT='99999': use a port", 2),
+    ],
+)
+def test_it_ends_with_a_code_and_a_reason(
+    start: Callable[..., Process], environ: dict[str, str], said: str, code: int
+) -> None:
+    server = start(**environ)
+    server.wait_for(re.escape(said))
+    assert server.end() == code
+    assert not any("Traceback" in line for line in server.seen)
+
+
+def test_a_port_in_use_is_one_line(start: Callable[..., Process]) -> None:
+    port = start().listening().split(":")[1]
+    second = start(PORT=port)
+    second.wait_for(f"PORT={port}: cannot listen there")
+    assert second.end() == 2

@@ -1,0 +1,136 @@
+"""One reconcile after another, with whatever can go wrong in between."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from modelrollout.api.status import Phase
+from modelrollout.ports import ConflictError, TerminalError, TransientError
+from modelrollout.runtime.lease import LeaseLostError
+from tests.unit.runtime.cluster import KEY, START, Cluster, Operator
+
+
+def once(number: int, error: Exception) -> Callable[[int, str], Exception | None]:
+    return lambda call, _: error if call == number else None
+
+
+def always(name: str, error: Exception) -> Callable[[int, str], Exception | None]:
+    return lambda _, call: error if call == name else None
+
+
+async def test_a_first_revision_comes_up_and_then_nothing_more_is_done() -> None:
+    cluster = Cluster()
+    operator = Operator(cluster)
+    await operator.settle()
+    assert cluster.statuses[-1].phase is Phase.PROMOTED
+    assert cluster.announced == ["Started", "Promoted"]
+    calls = len(cluster.calls)
+    assert await operator.look() is None
+    assert len(cluster.calls) == calls
+    assert list(operator.memories) == []
+
+
+@pytest.mark.parametrize("error", [TransientError("timeout"), ConflictError("changed")], ids=["transient", "conflict"])
+@pytest.mark.parametrize("number", range(8))
+async def test_a_failure_of_any_call_changes_nothing_in_the_end(number: int, error: Exception) -> None:
+    cluster = Cluster(fault=once(number, error))
+    operator = Operator(cluster)
+    await operator.settle(errors=(TransientError,))
+    assert cluster.statuses[-1].phase is Phase.PROMOTED
+    assert cluster.announced == ["Started", "Promoted"]
+    assert list(cluster.weights or {}) == [cluster.statuses[-1].stable]
+
+
+async def test_an_event_that_cannot_be_written_holds_nothing_up_and_is_written_later() -> None:
+    cluster = Cluster(fault=always("announce", TransientError("events are down")))
+    operator = Operator(cluster)
+    for _ in range(3):
+        again = await operator.look()
+    assert cluster.statuses[-1].phase is Phase.PROMOTED
+    assert cluster.announced == []
+    assert again == timedelta(seconds=10)
+    cluster.fault = lambda _, __: None
+    assert await operator.look() is None
+    assert cluster.announced == ["Started", "Promoted"]
+
+
+async def test_no_write_without_the_lease() -> None:
+    cluster = Cluster()
+    operator = Operator(cluster, may_write=lambda: False)
+    with pytest.raises(LeaseLostError):
+        await operator.look()
+    assert cluster.calls == []
+
+
+async def test_a_refusal_lands_in_the_status_and_is_tried_again_later() -> None:
+    cluster = Cluster()
+    operator = Operator(cluster)
+    await operator.settle()
+    stable = cluster.statuses[-1].stable
+    cluster.fault = always("apply", TerminalError("Deployment ml/fraud: spec.template is no good"))
+    cluster.edit(template={"spec": {"containers": [{"name": "m", "image": "model:2"}]}})
+    again = await operator.look()
+    assert again is not None
+    assert again <= timedelta(seconds=30)
+    stalled = next(one for one in cluster.statuses[-1].conditions if one.type == "Stalled")
+    assert stalled.status == "True"
+    assert "no good" in stalled.message
+    assert cluster.weights == {stable: 100}
+    calls = cluster.calls.count("apply")
+    await operator.look()
+    assert cluster.calls.count("apply") == calls, "not again at once"
+    cluster.now_ += timedelta(seconds=30)
+    cluster.fault = lambda _, __: None
+    await operator.look()
+    assert len(cluster.pods) == 2
+
+
+async def test_an_unreadable_resource_is_reported_once() -> None:
+    cluster = Cluster()
+    cluster.raw["spec"]["strategy"] = {"steps": [{"weight": 500}]}
+    operator = Operator(cluster)
+    await operator.look()
+    await operator.look()
+    assert cluster.calls == ["save"]
+    assert "weight" in cluster.statuses[-1].message
+
+
+async def test_a_rollout_that_is_being_deleted_is_left_alone() -> None:
+    cluster = Cluster()
+    cluster.raw["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert await Operator(cluster).look() is None
+    assert cluster.calls == []
+
+
+async def test_missing_pods_are_looked_at_rarely_and_their_trouble_is_told() -> None:
+    cluster = Cluster(ready=False)
+    operator = Operator(cluster)
+    seconds = 0
+    while seconds < 60:
+        await operator.look()
+        seconds += 1
+        cluster.now_ = START + timedelta(seconds=seconds)
+    assert 2 <= cluster.calls.count("pods") <= 5
+    assert "ImagePullBackOff" in cluster.statuses[-1].message
+
+
+async def test_not_knowing_why_pods_are_missing_holds_nothing_up() -> None:
+    cluster = Cluster(ready=False, fault=always("pods", TransientError("timeout")))
+    operator = Operator(cluster)
+    await operator.look()
+    cluster.now_ += timedelta(seconds=11)
+    await operator.look()
+    cluster.ready = True
+    await operator.settle()
+    assert cluster.statuses[-1].phase is Phase.PROMOTED
+
+
+async def test_a_forgotten_rollout_leaves_nothing() -> None:
+    cluster = Cluster(ready=False)
+    operator = Operator(cluster)
+    await operator.look()
+    assert list(operator.memories) == [KEY]
+    operator.store.remove(KEY)
+    assert await operator.reconciler.reconcile(KEY) is None
+    assert list(operator.memories) == []
