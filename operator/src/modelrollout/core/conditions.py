@@ -15,12 +15,17 @@ _READY = {
 _UNDERWAY = (Phase.INITIALIZING, Phase.PROGRESSING, Phase.PAUSED, Phase.GUARDING)
 
 
-def conditions(status: Status, refused: str | None, now: datetime) -> list[Condition]:
-    """Return the four conditions for a status; `refused` says why the spec cannot be carried out, if so."""
+def conditions(status: Status, refused: str | None, now: datetime, *, pods_fail: bool = False) -> list[Condition]:
+    """Return the four conditions for a status.
+
+    `refused` says why the spec cannot be carried out, if so; `pods_fail`, that awaited pods do not come up.
+    """
     ready, reason = _READY[status.phase]
     rolled_back = status.phase is Phase.ROLLED_BACK
     if refused is not None:
         ready, reason = "False", "Refused"
+    elif pods_fail:
+        reason = "PodsFail"
     stalled = refused is not None or rolled_back
     promoted = status.phase in (Phase.GUARDING, Phase.PROMOTED) and refused is None
     rows = (

@@ -33,6 +33,8 @@ class Draft:
     """A rollback: take the traffic away before anything else is written."""
     wanted: int = 0
     """Pods that the candidate needs for what it is about to get."""
+    pods_fail: bool = False
+    """Pods that the rollout waits for do not come up, for a reason that is known."""
     deadlines: list[datetime] = field(default_factory=list)
     """Moments at which time alone changes the decision."""
 

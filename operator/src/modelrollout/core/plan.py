@@ -84,7 +84,7 @@ def _describe(draft: Draft) -> None:
         selector=labels,
         revisions=revisions[:REVISIONS],
     )
-    draft.set(conditions=conditions(draft.status, draft.observed.terminal, draft.now))
+    draft.set(conditions=conditions(draft.status, draft.observed.terminal, draft.now, pods_fail=draft.pods_fail))
 
 
 _LAZY: Final = {

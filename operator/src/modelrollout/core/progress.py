@@ -7,7 +7,7 @@ from modelrollout.core import rollback, steps
 from modelrollout.core.capacity import needed
 from modelrollout.core.draft import Draft
 from modelrollout.core.evidence import guard
-from modelrollout.core.evidence.judge import Question, enter_step
+from modelrollout.core.evidence.judge import Question, enter_step, unearned
 
 
 def initialize(draft: Draft) -> None:
@@ -142,7 +142,7 @@ def _enter(draft: Draft, index: int) -> None:
         draft.say(f"waiting for pods of the candidate before {weight}%: {_pods(draft, candidate, pods)}")
         draft.wait_for(parse_duration("10s"))
         return
-    evidence = "; ".join(v.message for v in status.verdicts) if status.skip_to is None else "as asked"
+    evidence = "; ".join(f"{v.name} {v.message}" for v in status.verdicts) if status.skip_to is None else "as asked"
     if step is None:
         promote(draft, evidence)
     else:
@@ -161,7 +161,13 @@ def _begin_step(draft: Draft, index: int, step: Step, evidence: str) -> None:
         steps.advance(draft, step, current)
         return
     draft.weigh(step.weight)
-    draft.set(step=current, skip_to=None, window_end=None)
+    draft.set(
+        step=current,
+        skip_to=None,
+        window_end=None,
+        verdict=VerdictKind.NO_DATA,
+        verdicts=unearned(draft.status.verdicts),
+    )
     number = f"step {index + 1} of {len(draft.steps)}"
     why = f"{before}% -> {step.weight}% ({number}): {evidence or 'pods are ready'}"
     draft.move("Weight", draft.status.candidate, why)
@@ -233,4 +239,5 @@ def _pods(draft: Draft, revision: str | None, wanted: int) -> str:
     workload = draft.workload(revision)
     if workload is None:
         return f"0/{wanted} ready"
+    draft.pods_fail = workload.trouble is not None
     return f"{workload.ready}/{wanted} ready" + (f" ({workload.trouble})" if workload.trouble else "")

@@ -34,6 +34,8 @@ def object_name(rollout: str, revision: str) -> str:
 
 def image_of(template: Mapping[str, Any]) -> str | None:
     """Return the image of a template's first container, if it has one."""
-    containers = (template.get("spec") or {}).get("containers") or [{}]
-    image = containers[0].get("image")
+    spec = template.get("spec")
+    containers = spec.get("containers") if isinstance(spec, Mapping) else None
+    first = containers[0] if isinstance(containers, list) and containers else None
+    image = first.get("image") if isinstance(first, Mapping) else None
     return image if isinstance(image, str) else None

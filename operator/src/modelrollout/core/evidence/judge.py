@@ -116,14 +116,19 @@ def harm_shares(analysis: Analysis) -> dict[str, float]:
     return {name: (1.0 - GUARD_SHARE) * size / total for name, size in sizes.items()}
 
 
+def unearned(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return the verdicts as a new weight is set: what was passed before says nothing about it yet."""
+    changes = {"verdict": VerdictKind.NO_DATA, "reason": Reason.WAITING, "message": wording.WAITING}
+    return [verdict.model_copy(update=changes) for verdict in verdicts]
+
+
 def enter_step(verdicts: Sequence[Verdict], since: int) -> list[Verdict]:
     """Return the verdicts as a new step begins: safety to be earned anew, nothing counted before `since`."""
     fresh = []
-    for verdict in verdicts:
+    for verdict in unearned(verdicts):
         state = eprocess.unpack(verdict.evidence)
         evidence = "" if state is None else eprocess.pack(eprocess.next_step(state, since))
-        changes = {"verdict": VerdictKind.NO_DATA, "reason": Reason.WAITING, "message": wording.WAITING}
-        fresh.append(verdict.model_copy(update={**changes, "evidence": evidence}))
+        fresh.append(verdict.model_copy(update={"evidence": evidence}))
     return fresh
 
 

@@ -1,0 +1,129 @@
+"""The judge: which verdict comes of which reading, in words people can act on."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from modelrollout.api.spec import Analysis
+from modelrollout.api.status import Reason, Verdict, VerdictKind
+from modelrollout.core.evidence.judge import Judgement, Question, enter_step, judge
+from modelrollout.core.evidence.windows import Reading, Series
+
+ERRORS = Analysis.model_validate({"preset": "traefik", "metrics": [{"name": "errors"}]})
+LATENCY = Analysis.model_validate({"preset": "traefik", "metrics": [{"name": "latency"}]})
+BOUNDS = (0.01, 0.0125, 0.015625, 0.02, float("inf"))
+
+
+def errors(n_c: int, x_c: int, n_s: int = 1900, x_s: int = 2, past: int = 10_000) -> Reading:
+    """Return one window of requests, after a past of stable."""
+
+    def side(n: int, x: int, before: int) -> tuple[Series, ...]:
+        return (
+            Series(False, None, "g", (before, before + n - x)),
+            Series(True, None, "g", (before // 1000, before // 1000 + x)),
+        )
+
+    return Reading(instants=(0, 10), stable=side(n_s, x_s, past), candidate=side(n_c, x_c, 0))
+
+
+def histogram(fast_c: float, fast_s: float = 0.9, n_c: int = 200, bounds: tuple[float, ...] = BOUNDS) -> Reading:
+    """Return one window in which a share of requests takes at most 12.5 ms, and all at most 20 ms."""
+
+    def side(n: int, fast: float, before: int, les: tuple[float, ...]) -> tuple[Series, ...]:
+        shares = (0.2, fast, 0.99 if fast > 0.5 else 0.3, 1.0, 1.0)
+        past = (0.2, 0.9, 0.99, 1.0, 1.0)
+        return tuple(
+            Series(False, le, "g", (round(before * p), round(before * p) + round(n * s)))
+            for le, p, s in zip(les, past, shares, strict=True)
+        )
+
+    return Reading((0, 10), side(1900, fast_s, 10_000, BOUNDS), side(n_c, fast_c, 0, bounds))
+
+
+def ask(
+    analysis: Analysis, readings: Mapping[str, Reading], verdicts: list[Verdict] | None = None, next_weight: int = 20
+) -> Judgement:
+    return judge(Question(analysis, verdicts or [], readings, since=0, next_weight=next_weight, weight=5))
+
+
+@pytest.mark.parametrize(
+    ("what", "reading", "kind", "says"),
+    [
+        ("as good as stable", errors(300, 0), VerdictKind.PASS, "safe at 20%"),
+        ("too little yet", errors(40, 0), VerdictKind.NO_DATA, "more candidate requests (about"),
+        ("half fail", errors(20, 10), VerdictKind.FAIL, "worse than the tolerated increase of 25% + 0.02%"),
+        ("all fail", errors(10, 10), VerdictKind.FAIL, "candidate 10/10 (100%)"),
+        ("both fail alike", errors(100, 50, 1900, 950), VerdictKind.NO_DATA, ""),
+        ("a few unlucky errors", errors(60, 2), VerdictKind.NO_DATA, "doubtful"),
+        ("no request yet", errors(0, 0), VerdictKind.NO_DATA, "more candidate requests"),
+        ("no series at all", Reading(instants=(0, 10)), VerdictKind.NO_DATA, ""),
+        ("nothing read", Reading(), VerdictKind.NO_DATA, "waiting"),
+        ("no answer", Reading(error="timed out"), VerdictKind.PROVIDER_ERROR, "timed out"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_errors(what, reading, kind, says):
+    judgement = ask(ERRORS, {"errors": reading})
+    assert judgement.worst is kind, judgement.verdicts[0].message
+    assert says in judgement.verdicts[0].message
+    assert (judgement.blamed is not None) == (kind is VerdictKind.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("what", "reading", "kind", "says"),
+    [
+        ("as fast as stable", histogram(0.9), VerdictKind.PASS, "safe at 20%"),
+        ("much slower", histogram(0.1), VerdictKind.FAIL, "latency worse than the tolerated increase"),
+        (
+            "other buckets",
+            histogram(0.9, bounds=(0.01, 0.0125, 0.015, 0.02, float("inf"))),
+            VerdictKind.NO_DATA,
+            "buckets of stable and candidate differ",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_latency(what, reading, kind, says):
+    judgement = ask(LATENCY, {"latency": reading})
+    assert judgement.worst is kind, judgement.verdicts[0].message
+    assert says in judgement.verdicts[0].message
+
+
+def test_latency_without_a_past_of_stable_says_what_it_needs():
+    reading = Reading((0, 10), tuple(Series(False, le, "g", (3, 9)) for le in BOUNDS), ())
+    judgement = ask(LATENCY, {"latency": reading})
+    assert judgement.verdicts[0].reason is Reason.UNREADABLE
+    assert "latency needs 50 to compare with" in judgement.verdicts[0].message
+    assert judgement.end == 10
+
+
+def test_no_answer_forgets_nothing_and_the_next_answer_goes_on():
+    first = ask(ERRORS, {"errors": errors(100, 0)})
+    silent = ask(ERRORS, {"errors": Reading(error="down")}, list(first.verdicts))
+    assert silent.verdicts[0].evidence == first.verdicts[0].evidence
+    assert silent.verdicts[0].candidate.requests == 100
+
+
+def test_a_window_is_never_counted_twice():
+    first = ask(ERRORS, {"errors": errors(100, 0)})
+    again = ask(ERRORS, {"errors": errors(100, 0)}, list(first.verdicts))
+    assert again.verdicts[0].candidate.requests == 100
+
+
+def test_safety_is_earned_anew_at_every_weight_and_harm_is_kept():
+    first = ask(ERRORS, {"errors": errors(300, 1)})
+    entered = enter_step(first.verdicts, 20)
+    assert entered[0].verdict is VerdictKind.NO_DATA
+    later = Reading(
+        instants=(20, 30),
+        stable=(Series(False, None, "g", (0, 10)),),
+        candidate=(Series(False, None, "g", (0, 0)),),
+    )
+    judgement = ask(ERRORS, {"errors": later}, entered)
+    assert judgement.worst is VerdictKind.NO_DATA
+    assert judgement.verdicts[0].harm == first.verdicts[0].harm
+
+
+def test_what_is_kept_stays_small():
+    judgement = ask(ERRORS, {"errors": errors(10**7, 10**3, 10**9, 10**5)})
+    assert len(judgement.verdicts[0].evidence) < 300
