@@ -173,9 +173,25 @@ class Story:
         except TimeoutError:
             pytest.fail(f"not seen: {what}; status: {raw.get('status')}")
 
-    async def weights(self) -> dict[str, int]:
-        raw = await asyncio.to_thread(self.api.get, "HTTPRoute", "fraud", api=GATEWAY, namespace=self.namespace)
-        return {ref["name"].removeprefix("fraud-"): ref["weight"] for ref in raw["spec"]["rules"][0]["backendRefs"]}
+    async def routed(self, **weights: int) -> None:
+        """Wait until the route is as expected: forward moves write it after the status."""
+        found: dict[str, int] = {}
+        try:
+            async with asyncio.timeout(30):
+                while (found := await self._weights()) != weights:  # noqa: ASYNC110 - the other side is a server
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            pytest.fail(f"the route has {found} instead of {weights}")
+
+    async def _weights(self) -> dict[str, int]:
+        routes = await asyncio.to_thread(self.api.list, "HTTPRoute", api=GATEWAY, namespace=self.namespace)
+        backends = [ref for raw in routes for ref in raw["spec"]["rules"][0]["backendRefs"]]
+        return {ref["name"].removeprefix("fraud-"): ref["weight"] for ref in backends}
+
+    async def announced(self, move: str) -> None:
+        """Wait until a move was announced, the last write about it."""
+        read, name = self.metrics.registry.get_sample_value, "modelrollout_decisions_total"
+        await self.eventually(f"event of {move}", lambda: bool(read(name, {"move": move})))
 
     def writes(self) -> dict[str, float]:
         """Return writes of the operator so far, by verb and kind; leases apart."""

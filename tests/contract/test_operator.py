@@ -22,23 +22,25 @@ async def begin(story: Story, **spec: Any) -> str:
     """Bring up the first revision; returns it."""
     await story.apply(rollout(story.namespace, **spec))
     raw = await story.until("first revision serves", serves)
+    await story.announced("Promoted")
     return str(raw["status"]["stable"])
 
 
 async def test_a_good_version_is_promoted_with_few_writes(api: Kube, namespace: str) -> None:
     async with operator(api, namespace) as story:
         stable = await begin(story)
-        assert await story.weights() == {stable: 100}
+        await story.routed(**{stable: 100})
 
         before = sum(story.writes().values())
         await story.apply(rollout(namespace, "model:2"))
         done = await story.until("promoted", lambda status: serves(status) and status["stable"] != stable)
-        assert await story.weights() == {done["status"]["stable"]: 100}
+        await story.routed(**{done["status"]["stable"]: 100})
         moves = [move["move"] for move in done["status"]["history"]]
         assert moves[-5:] == ["Started", "Weight", "Weight", "Promoted", "Completed"]
         assert sum(story.writes().values()) - before <= 16, story.writes()
         assert "kopf" not in str(done["metadata"])
 
+        await story.announced("Completed")
         events = await asyncio.to_thread(api.list, "Event", api="v1", namespace=namespace)
         assert sorted(event["reason"] for event in events) == sorted(moves)
 
@@ -61,7 +63,7 @@ async def test_a_bad_version_is_rolled_back_and_stays_so(api: Kube, namespace: s
         raw = await story.until("candidate has traffic", lambda status: status["weights"]["candidate"] == 20)
         story.counts.failing.add(raw["status"]["candidate"])
         raw = await story.until("rolled back", lambda status: status["phase"] == "RolledBack")
-        assert await story.weights() == {stable: 100}
+        await story.routed(**{stable: 100})
         assert condition(raw["status"], "Stalled")["status"] == "True"
         assert raw["status"]["history"][-1]["move"] == "RolledBack"
 
@@ -98,7 +100,7 @@ async def test_abort_is_carried_out_once(api: Kube, namespace: str) -> None:
         await story.patch({"metadata": {"annotations": {REQUEST_ANNOTATION: "abort@1"}}})
         raw = await story.until("aborted", lambda status: status["phase"] == "RolledBack")
         assert raw["status"]["request"]["id"] == "abort@1"
-        assert await story.weights() == {stable: 100}
+        await story.routed(**{stable: 100})
 
 
 async def test_a_refused_template_is_reported_and_mended(api: Kube, namespace: str) -> None:
@@ -109,7 +111,7 @@ async def test_a_refused_template_is_reported_and_mended(api: Kube, namespace: s
         await story.apply(bad)
         raw = await story.until("stalled", lambda status: condition(status, "Stalled").get("status") == "True")
         assert "imagee" in condition(raw["status"], "Stalled")["message"]
-        assert await story.weights() == {stable: 100}
+        await story.routed(**{stable: 100})
         await story.apply(rollout(namespace, "model:3"))
         await story.until("promoted", lambda status: serves(status) and status["stable"] != stable)
 
@@ -125,22 +127,6 @@ async def test_a_deleted_rollout_leaves_traffic_and_no_trace_in_us(api: Kube, na
         )
         routes = await asyncio.to_thread(api.list, "HTTPRoute", api=GATEWAY, namespace=namespace, labels=NAME_LABEL)
         assert [ref["name"] for ref in routes[0]["spec"]["rules"][0]["backendRefs"]] == [f"fraud-{stable}"]
-
-
-async def test_a_standby_takes_over_when_the_leader_leaves(api: Kube, namespace: str) -> None:
-    looks = {"verb": "get", "resource": "leases", "code": "200"}
-    async with operator(api, namespace) as leader:
-        await begin(leader)
-        async with operator(api, namespace) as standby:
-            registry = standby.metrics.registry
-            name = "modelrollout_api_requests_total"
-            await standby.eventually("a second look", lambda: (registry.get_sample_value(name, looks) or 0) >= 2)
-            assert registry.get_sample_value("modelrollout_leader") is None
-            leader.stop.set()
-            assert await leader.task == 0
-            await standby.eventually("it leads", lambda: registry.get_sample_value("modelrollout_leader") == 1.0)
-            await standby.patch({"spec": {"replicas": 3}})
-            await standby.until("scaled", lambda status: status["replicas"] == 3)
 
 
 async def test_a_lost_lease_ends_the_process_without_another_write(api: Kube, namespace: str) -> None:

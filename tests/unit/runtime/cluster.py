@@ -1,5 +1,7 @@
 """A cluster in memory: it implements the ports, carries out what it is told, and fails when it is told to."""
 
+# ruff: noqa: ARG002 - the signatures are those of the ports
+
 import asyncio
 import json
 from collections.abc import Callable, Mapping
@@ -107,7 +109,7 @@ class Cluster:
             return None
         return Route(weights=self.weights, current=True, accepted=True, latch=self.latch)
 
-    # caches, clock and metrics
+    # caches and clock
 
     def of(self, key: Key) -> Mapping[str, Workload]:
         return {

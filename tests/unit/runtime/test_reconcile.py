@@ -106,12 +106,10 @@ async def test_a_rollout_that_is_being_deleted_is_left_alone() -> None:
 async def test_missing_pods_are_looked_at_rarely_and_their_trouble_is_told() -> None:
     cluster = Cluster(ready=False)
     operator = Operator(cluster)
-    seconds = 0
-    while seconds < 60:
+    for second in range(75):
+        cluster.now_ = START + timedelta(seconds=second)
         await operator.look()
-        seconds += 1
-        cluster.now_ = START + timedelta(seconds=seconds)
-    assert 2 <= cluster.calls.count("pods") <= 5
+    assert 2 <= cluster.calls.count("pods") <= 6
     assert "ImagePullBackOff" in cluster.statuses[-1].message
 
 

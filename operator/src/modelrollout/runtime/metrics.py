@@ -22,7 +22,7 @@ class OperatorMetrics:
 
     def __init__(self) -> None:
         # A second series for each counter, with the time it began, tells nothing that a restart does not.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry(auto_describe=False)
         self.decisions = Counter(
             "modelrollout_decisions", "Moves of rollouts, by kind.", ["move"], registry=self.registry

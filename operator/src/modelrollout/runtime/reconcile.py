@@ -189,8 +189,9 @@ class Reconciler:
                 log.warning("event of %s refused: %s", move.move, error)
             memory.announcements.pop(0)
             self.metrics.decisions.labels(move.move).inc()
-            step = rollout.status.step.name if rollout.status.step else None
-            log.info(move.message, extra={"decision": move.move, "revision": move.revision, "step": step})
+            step = memory.working.step if memory.working else None
+            extra = {"decision": move.move, "revision": move.revision, "step": step.name if step else None}
+            log.info(move.message, extra=extra)
 
     def _keep_announcements(self, rest: tuple[Action, ...], memory: Memory, *, saved: bool) -> None:
         if saved:

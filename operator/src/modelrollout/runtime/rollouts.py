@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import aiohttp
 import kopf
 
-from modelrollout.adapters.kubernetes.client import USER_AGENT, Api
+from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.api.base import GROUP, PLURAL, VERSION
 from modelrollout.ports import Key
 from modelrollout.runtime.store import RolloutStore, key_of
@@ -46,6 +46,7 @@ class RolloutWatch:
         self._gone = gone
         self._heard: dict[str | None, float] = {}
         self._listed: set[str | None] = set()
+        self._sessions: list[aiohttp.ClientSession] = []
         self._timers: set[asyncio.TimerHandle] = set()
         self.started = asyncio.Event()
 
@@ -79,20 +80,24 @@ class RolloutWatch:
         finally:
             for timer in self._timers:
                 timer.cancel()
+            # kopf closes nothing when it is cancelled.
+            for session in self._sessions:
+                await session.close()
 
     async def _login(self, **_: object) -> kopf.AiohttpSession:
         """Give kopf a session with our credentials, on which we can hear what goes over it.
 
         Called again when the API server no longer takes the token.
         """
-        client = self._api._client
-        token = await client.configuration.get_api_key_with_prefix("BearerToken")
+        server, tls, headers = await self._api.credentials()
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=client.rest_client.ssl_context),
-            headers={"User-Agent": USER_AGENT, **({"Authorization": token.strip()} if token else {})},
+            connector=aiohttp.TCPConnector(limit=0, ssl=tls),
+            headers=headers,
+            trust_env=True,
             trace_configs=[self._trace()],
         )
-        return kopf.AiohttpSession(server=client.configuration.host, aiohttp_session=session)
+        self._sessions = [one for one in self._sessions if not one.closed] + [session]
+        return kopf.AiohttpSession(server=server, aiohttp_session=session)
 
     async def _event(self, event: Mapping[str, Any], **_: object) -> None:
         raw = event["object"]

@@ -5,6 +5,7 @@ Retries are the business of who calls: the queue backs off a rollout, a reflecto
 
 import json
 import os
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
@@ -66,6 +67,13 @@ class Api:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.close()
+
+    async def credentials(self) -> tuple[str, ssl.SSLContext, dict[str, str]]:
+        """Return URL, TLS settings and headers for another connection of the same user; headers go out of date."""
+        settings = self._client.configuration
+        token = await settings.get_api_key_with_prefix("BearerToken")
+        headers = {"User-Agent": USER_AGENT, **({"Authorization": token.strip()} if token else {})}
+        return settings.host, self._client.rest_client.ssl_context, headers
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """Read one object; NotFound where there is none."""

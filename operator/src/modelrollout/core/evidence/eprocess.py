@@ -17,7 +17,7 @@ from modelrollout.core.evidence.rates import MAX_RATE, Margin, log_ratio
 from modelrollout.core.evidence.windows import Window
 
 HARM_RATIOS: Final = (1.5, 2.5, 5.0, 12.0, 35.0, 150.0)
-HARM_PRIOR: Final = (0.15, 0.18, 0.18, 0.17, 0.17, 0.15)
+HARM_PRIOR: Final = (0.12, 0.16, 0.18, 0.20, 0.22, 0.12)
 SAFETY_RATIOS: Final = (1.0, 1.3)
 SAFETY_PRIOR: Final = (0.5, 0.5)
 PRIOR_REQUESTS: Final = 200.0

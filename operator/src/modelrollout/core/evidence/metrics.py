@@ -68,7 +68,7 @@ class Errors:
 
     test: Design
     name: str = "errors"
-    share: float = 2.0
+    share: float = 3.0
     budget_factor: float = 1.0
 
     def baseline(self, reading: Reading, start: int, least: int) -> Baseline:  # noqa: ARG002 - any past will do

@@ -1,0 +1,77 @@
+"""What people ask of a rollout: written into its annotation, then waited for."""
+
+import json
+import secrets
+import time
+from datetime import timedelta
+
+from modelrollout.api.status import Phase
+from modelrollout.cli import following, show
+from modelrollout.cli.cluster import Cluster
+from modelrollout.cli.errors import CliError, ExitCode
+from modelrollout.cli.options import Where
+from modelrollout.cli.view import View, view_of
+from modelrollout.core.request import Action
+
+
+def run(  # noqa: PLR0913
+    where: Where, name: str, action: Action, *, full: bool = False, to: str | None = None, patience: timedelta | None
+) -> None:
+    """Ask, and wait `patience` for the outcome; None: do not wait."""
+    cluster = Cluster.connect(where)
+    deployments = cluster.deployments(name) if action == "undo" else []
+    view = view_of(cluster.rollout(name), deployments, show.now())
+    fault = refusal(view, action, to)
+    if fault is not None:
+        raise CliError(ExitCode.USAGE, f"ModelRollout {view.title}: {fault}")
+    ident = secrets.token_hex(8)
+    request = {"id": ident, "action": action, "by": cluster.who()[:128], "full": full or None, "to": to}
+    cluster.ask(name, json.dumps({key: value for key, value in request.items() if value is not None}))
+    if patience is None:
+        show.emit(f"{view.title}: {action} is asked for")
+        return
+    show.emit(f"{view.title}: {action}: {_outcome(cluster, name, ident, action, patience)}")
+
+
+def refusal(view: View, action: Action, to: str | None = None) -> str | None:
+    """Say why a request makes no sense now, where that is plain to see; the operator has the last word."""
+    status = view.status
+    phase = status.phase.value
+    trying = status.phase in (Phase.PROGRESSING, Phase.PAUSED)
+    underway = trying or status.phase is Phase.GUARDING
+    waiting = status.paused is not None or (status.step is not None and status.step.name == "pause")
+    faults = {
+        "promote": None if underway else f"nothing to promote: no rollout is in progress, it is {phase}",
+        "abort": None if underway else f"nothing to abort: no rollout is in progress, it is {phase}",
+        "pause": f"it is paused already ({status.paused}); resume lets it go on" if status.paused else None,
+        "resume": None if waiting else f"nothing to resume: it is not paused but {phase}",
+        "retry": None if status.phase is Phase.ROLLED_BACK else f"nothing to retry: it is {phase}, not RolledBack",
+        "undo": "a rollout is in progress; abort goes back to stable" if trying else _undo_refusal(view, to),
+    }
+    if not underway:
+        faults["pause"] = f"nothing to pause: no rollout is in progress, it is {phase}"
+    # Where the operator is about to act on a new spec, what it will make of a request is not for us to say.
+    return faults[action] if view.current else None
+
+
+def _undo_refusal(view: View, to: str | None) -> str | None:
+    kept = [one.name for one in view.revisions if one.ready is not None and one.name != view.status.stable]
+    if to is not None and to == view.status.stable:
+        return f"revision {to} serves already"
+    if to is not None and to not in kept:
+        return f"revision {to} is not kept; known: {', '.join(kept) or 'none'}"
+    if not kept:
+        return "no earlier revision is kept; raise spec.revisionHistoryLimit to keep some"
+    return None
+
+
+def _outcome(cluster: Cluster, name: str, ident: str, action: Action, patience: timedelta) -> str:
+    for raw in following.changes(cluster, name, time.monotonic() + patience.total_seconds()):
+        done = view_of(raw, [], show.now()).status.request
+        if done is not None and done.id == ident:
+            return done.outcome
+    raise CliError(
+        ExitCode.TIMEOUT,
+        f"ModelRollout {cluster.namespace}/{name}: {action} is written down, but the operator has not carried it out "
+        "yet; see that it runs, or wait longer with --wait-timeout",
+    )

@@ -1,0 +1,79 @@
+"""The evidence of a status as numbers and plain words."""
+
+import math
+from dataclasses import dataclass
+
+from modelrollout.api.spec import Analysis
+from modelrollout.api.status import Tally, Verdict
+from modelrollout.api.units import parse_percent
+from modelrollout.core.evidence import guard
+from modelrollout.core.evidence.eprocess import log_sum_exp
+from modelrollout.core.evidence.judge import GUARD_SHARE, harm_shares
+from modelrollout.core.evidence.wording import e_value, percent
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """An e-value, and where it decides."""
+
+    log_e: float
+    limit: float
+    """The e-value that decides."""
+
+    @property
+    def value(self) -> str:
+        """The e-value, short."""
+        return "<0.01" if self.log_e < math.log(0.01) else e_value(self.log_e)
+
+    @property
+    def short(self) -> str:
+        """Value and limit: `2.1/100`."""
+        return f"{self.value}/{self.limit:.0f}"
+
+    def data(self) -> dict[str, float]:
+        """Return the numbers for programs; the e-value itself only where a float can hold it."""
+        numbers = {"logE": self.log_e, "limit": self.limit}
+        return {"eValue": math.exp(self.log_e), **numbers} if self.log_e < 700.0 else numbers
+
+
+def harm(verdict: Verdict, analysis: Analysis) -> Evidence:
+    """Return the evidence that a metric is worse than tolerated, and where it alone rolls back."""
+    alpha = parse_percent(analysis.false_rollback)
+    share = GUARD_SHARE if verdict.name == guard.NAME else harm_shares(analysis).get(verdict.name, 1.0)
+    return Evidence(_number(verdict.harm), 1.0 / (alpha * share))
+
+
+def safety(verdict: Verdict, analysis: Analysis) -> Evidence | None:
+    """Return the evidence that a metric is safe at the next weight, and where it passes; None in the guard."""
+    if verdict.name == guard.NAME:
+        return None
+    return Evidence(_number(verdict.safety), 1.0 / parse_percent(analysis.false_promotion))
+
+
+def together(verdicts: list[Verdict], analysis: Analysis) -> Evidence | None:
+    """Return the evidence of all metrics together that the candidate is worse, which is what rolls back."""
+    shares = harm_shares(analysis)
+    scores = [math.log(shares[v.name]) + _number(v.harm) for v in verdicts if v.name in shares]
+    return Evidence(log_sum_exp(scores), 1.0 / parse_percent(analysis.false_rollback)) if scores else None
+
+
+def rate(tally: Tally) -> str:
+    """Write counts with their rate: `12/240 (5%)`."""
+    return f"{tally.bad}/{tally.requests} ({percent(tally.bad / tally.requests)})" if tally.requests else "none yet"
+
+
+def tolerated(name: str, analysis: Analysis) -> str | None:
+    """Say how much worse than stable a metric may be; None for the guard."""
+    metric = next((metric for metric in analysis.metrics if metric.name == name), None)
+    if metric is None:
+        return None
+    allowed = [part for part in (metric.max_increase.relative, metric.max_increase.absolute) if parse_percent(part)]
+    what = {"errors": "failed requests", "latency": "response times"}.get(name, name)
+    return f"{what} may rise by {' + '.join(allowed)} over stable" if allowed else f"{what} may not rise at all"
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

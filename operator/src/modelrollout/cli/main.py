@@ -1,0 +1,270 @@
+"""The commands and their options. What they do is imported when they run: `--help` must answer at once."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modelrollout import __version__
+from modelrollout.cli.errors import CliError, ExitCode, reported
+from modelrollout.cli.options import (
+    Context,
+    Kubeconfig,
+    ListOutput,
+    Name,
+    Namespace,
+    OutputOption,
+    Patience,
+    Wait,
+    Where,
+)
+
+if TYPE_CHECKING:
+    from modelrollout.core.request import Action
+
+EPILOG = (
+    "Exit codes: 0 fine; 1 the rollout was rolled back or is stalled (status); 2 wrong arguments, or a request that "
+    "makes no sense now; 3 the cluster does not answer or forbids it; 4 no such rollout; 124 time is up."
+)
+INSPECT, ACT, SERVE = "Look", "Act", "Run"
+
+# ruff: noqa: PLC0415, PLR0913, PLR0917 - late imports are the point, and each option is an argument
+
+app = typer.Typer(
+    name="modelrollout",
+    help="Look at and steer progressive rollouts of model servers. Also runs as `kubectl modelrollout`.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def options(
+    ctx: typer.Context, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None
+) -> None:
+    """Keep options that stand before the command."""
+    ctx.obj = Where(namespace, context, kubeconfig)
+
+
+@app.command("list", rich_help_panel=INSPECT)
+def list_rollouts(
+    ctx: typer.Context,
+    namespace: Namespace = None,
+    all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Rollouts of all namespaces.")] = False,
+    output: Annotated[
+        ListOutput | None, typer.Option("--output", "-o", help="Form for programs, or wide.", show_default=False)
+    ] = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """List rollouts, one line each."""
+    with reported():
+        from modelrollout.cli import listing
+
+        where = Where(namespace, context, kubeconfig).over(ctx.obj)
+        listing.run(where, everywhere=all_namespaces, output=output)
+
+
+@app.command(rich_help_panel=INSPECT, epilog=EPILOG)
+def status(
+    ctx: typer.Context,
+    name: Name,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Follow it until it is promoted, its guard over, or rolled back.")
+    ] = False,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="With --watch: give up after it, with exit code 124.")
+    ] = None,
+    output: OutputOption = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show where a rollout stands.
+
+    Exits with 1 when it was rolled back or is stalled. `status NAME --watch --timeout 10m` makes a pipeline wait:
+    0 promoted, 1 rolled back or stalled, 124 neither within that time.
+    """
+    with reported():
+        patience = None if timeout is None else _duration("--timeout", timeout)
+        from modelrollout.cli import following
+
+        where = Where(namespace, context, kubeconfig).over(ctx.obj)
+        code = following.run(where, name, watch=watch, timeout=patience, output=output)
+    raise typer.Exit(int(code))
+
+
+@app.command(rich_help_panel=INSPECT)
+def explain(
+    ctx: typer.Context,
+    name: Name,
+    output: OutputOption = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Say what was decided, on what evidence, what it waits for and what comes next."""
+    with reported():
+        from modelrollout.cli import explain as explaining
+
+        explaining.run(Where(namespace, context, kubeconfig).over(ctx.obj), name, output=output)
+
+
+@app.command(rich_help_panel=INSPECT)
+def history(
+    ctx: typer.Context,
+    name: Name,
+    output: OutputOption = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show every move with who, when and why, and all revisions."""
+    with reported():
+        from modelrollout.cli import history as past
+
+        past.run(Where(namespace, context, kubeconfig).over(ctx.obj), name, output=output)
+
+
+@app.command(rich_help_panel=ACT)
+def promote(
+    ctx: typer.Context,
+    name: Name,
+    full: Annotated[bool, typer.Option("--full", help="Straight to all traffic, past every further step.")] = False,
+    wait: Wait = True,
+    wait_timeout: Patience = "10s",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Go to the next step without waiting for evidence; in the guard, end it."""
+    where = Where(namespace, context, kubeconfig).over(ctx.obj)
+    _ask(where, name, "promote", full=full, wait=wait, wait_timeout=wait_timeout)
+
+
+@app.command(rich_help_panel=ACT)
+def abort(
+    ctx: typer.Context,
+    name: Name,
+    wait: Wait = True,
+    wait_timeout: Patience = "10s",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Give the candidate up: all traffic goes back to stable at once."""
+    where = Where(namespace, context, kubeconfig).over(ctx.obj)
+    _ask(where, name, "abort", wait=wait, wait_timeout=wait_timeout)
+
+
+@app.command(rich_help_panel=ACT)
+def pause(
+    ctx: typer.Context,
+    name: Name,
+    wait: Wait = True,
+    wait_timeout: Patience = "10s",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Hold a rollout where it is; a failing candidate is rolled back even so."""
+    where = Where(namespace, context, kubeconfig).over(ctx.obj)
+    _ask(where, name, "pause", wait=wait, wait_timeout=wait_timeout)
+
+
+@app.command(rich_help_panel=ACT)
+def resume(
+    ctx: typer.Context,
+    name: Name,
+    wait: Wait = True,
+    wait_timeout: Patience = "10s",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Let a paused rollout go on."""
+    where = Where(namespace, context, kubeconfig).over(ctx.obj)
+    _ask(where, name, "resume", wait=wait, wait_timeout=wait_timeout)
+
+
+@app.command(rich_help_panel=ACT)
+def retry(
+    ctx: typer.Context,
+    name: Name,
+    wait: Wait = True,
+    wait_timeout: Patience = "10s",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Roll out again the revision that was rolled back."""
+    where = Where(namespace, context, kubeconfig).over(ctx.obj)
+    _ask(where, name, "retry", wait=wait, wait_timeout=wait_timeout)
+
+
+@app.command(rich_help_panel=ACT)
+def undo(
+    ctx: typer.Context,
+    name: Name,
+    to: Annotated[str | None, typer.Option("--to", metavar="REVISION", help="Which one; see history.")] = None,
+    wait: Wait = True,
+    wait_timeout: Patience = "10s",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Go back to the revision before, or another one; it serves until the template changes."""
+    where = Where(namespace, context, kubeconfig).over(ctx.obj)
+    _ask(where, name, "undo", to=to, wait=wait, wait_timeout=wait_timeout)
+
+
+@app.command(rich_help_panel=SERVE)
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"modelrollout {__version__}")
+
+
+@app.command(
+    rich_help_panel=SERVE,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+)
+def operator(ctx: typer.Context) -> None:
+    """Run the operator itself (in the cluster). `operator --help` lists its options."""
+    from modelrollout.runtime.main import operator_command
+
+    inner = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    inner.command("operator")(operator_command)
+    inner(args=ctx.args, prog_name="modelrollout operator")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _ask(
+    where: Where,
+    name: str,
+    action: "Action",
+    *,
+    full: bool = False,
+    to: str | None = None,
+    wait: bool,
+    wait_timeout: str,
+) -> None:
+    with reported():
+        patience = _duration("--wait-timeout", wait_timeout) if wait else None
+        from modelrollout.cli import asking
+
+        asking.run(where, name, action, full=full, to=to, patience=patience)
+
+
+def _duration(option: str, text: str) -> timedelta:
+    from modelrollout.api.units import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise CliError(ExitCode.USAGE, f"{option}: {error}") from None
