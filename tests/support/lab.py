@@ -73,6 +73,17 @@ def eventually(what: str, probe: Callable[[], T], seconds: float, diagnosis: Cal
     return answer
 
 
+def throughout(what: str, probe: Callable[[], bool], seconds: float, diagnosis: Callable[[], str] = str) -> None:
+    """Look for `seconds` whether something stays true; fails at once when it does not.
+
+    For what must not happen: its absence can only be watched for a while.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert probe(), f"{what}: no longer\n{diagnosis()}"
+        time.sleep(POLL)
+
+
 def scale(kube: Kube, namespace: str, name: str, replicas: int) -> None:
     """Set the number of a Deployment's pods."""
     size = {"spec": {"replicas": replicas}}

@@ -1,6 +1,7 @@
 """Clients of a rollout: a pod that sends requests at a constant rate, and what became of each."""
 
 import threading
+from contextlib import suppress
 
 import httpx
 import yaml
@@ -34,13 +35,15 @@ class Load:
         pod = eventually("the load's pod runs", self._pod, 60) or ""
         path = self.kube.path("v1", "Pod", pod, namespace=self.namespace, sub="log")
         timeout = httpx.Timeout(20, read=60)
-        with self.kube.http.stream("GET", path, params={"follow": "true"}, timeout=timeout) as answer:
+        stream = self.kube.http.stream("GET", path, params={"follow": "true"}, timeout=timeout)
+        with suppress(httpx.HTTPError), stream as answer:  # a log that broke off has no summary: see stop
             for line in answer.iter_lines():
                 self.tally.read(line)
 
-    def wait_for_answers(self) -> None:
-        """Wait until the first requests were answered."""
-        eventually(f"answers in {self.namespace}", lambda: self.tally.requests, 60, lambda: str(self.tally))
+    def wait_for_answers(self, requests: int) -> None:
+        """Wait until that many requests were answered; they are counted every 5 s."""
+        enough = lambda: self.tally.requests >= requests  # noqa: E731
+        eventually(f"{requests} answers in {self.namespace}", enough, 60, lambda: str(self.tally))
 
     def stop(self) -> Tally:
         """End the Job and return what its clients saw, from the first request to the last."""

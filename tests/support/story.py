@@ -64,9 +64,10 @@ class Story:
         stored = self.kube.apply({"apiVersion": API, "kind": "ModelRollout", "metadata": metadata, "spec": spec})
         self.generation = stored["metadata"]["generation"]
 
-    def start_load(self, rate: int) -> None:
+    def start_load(self, rate: int) -> Load:
         """Let clients come, `rate` requests a second."""
         self.load = Load(self.kube, self.namespace, self.host, rate)
+        return self.load
 
     def stop_load(self) -> Tally:
         """Let the clients go, and tell what they saw."""

@@ -1,0 +1,1 @@
+"""Counts and ratios of the operator, measured in the lab: `python -m benchmarks`."""

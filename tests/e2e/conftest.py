@@ -1,0 +1,73 @@
+"""Stories in the lab, and what to print when one goes wrong."""
+
+import secrets
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+
+import httpx
+import pytest
+from lab.paths import GATEWAY
+
+from tests.support.kube import Kube, KubeError
+from tests.support.lab import LabDown, connected, eventually
+from tests.support.story import LABEL, Story
+
+Begin = Callable[..., Story]
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Kube]:
+    try:
+        with connected() as kube:
+            for left in kube.list("Namespace", api="v1", labels=LABEL):  # by a run that was killed
+                kube.delete("Namespace", left["metadata"]["name"], api="v1")
+            yield kube
+    except LabDown as down:
+        pytest.fail(str(down), pytrace=False)
+
+
+@pytest.fixture(scope="module")
+def begin(lab: Kube) -> Iterator[Begin]:
+    """Begin a story: version 1 serves, and the gateway answers for it."""
+    begun: list[Story] = []
+
+    def run(name: str, version: dict[str, object] | None = None, **spec: object) -> Story:
+        namespace = f"e2e-{name}-{secrets.token_hex(2)}"
+        lab.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {LABEL: "e2e"}}})
+        begun.append(Story(lab, namespace, dict(spec)))
+        begun[-1].release(1, **(version or {}))
+        return begun[-1]
+
+    yield run
+    for story in begun:
+        with suppress(KubeError):
+            lab.delete("Namespace", story.namespace, api="v1")
+    for story in begun:
+        if story.load is not None:
+            story.load.reader.join(timeout=40)  # its pod goes with the namespace
+
+
+@pytest.fixture(scope="session")
+def served() -> Callable[[Story], None]:
+    """Wait until version 1 of a story serves through the gateway."""
+
+    def wait(story: Story) -> None:
+        story.until(90, phase="Promoted")
+        with httpx.Client(base_url=GATEWAY, trust_env=False, timeout=5, headers={"Host": story.host}) as client:
+            answers = lambda: client.get("/v2/models/fraud").is_success  # noqa: E731
+            eventually(f"the gateway answers for {story.host}", answers, 30, story.diagnosis)
+
+    return wait
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed and report.when != "teardown":
+        values = getattr(item, "funcargs", {}).values()
+        for story in (value for value in values if isinstance(value, Story)):
+            with suppress(KubeError, httpx.TransportError):
+                report.sections.append((f"story {story.namespace}", story.diagnosis()))
+    return report

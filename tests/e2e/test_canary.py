@@ -1,0 +1,125 @@
+"""Rollouts side by side, each with clients of its own: what becomes of a good version and of bad ones."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.conftest import Begin
+from tests.support.lab import eventually
+from tests.support.story import WEIGHTS, Story, restarts
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+FIRST = WEIGHTS[0]
+RATE = 70
+
+
+@pytest.fixture(scope="module")
+def stories(begin: Begin, served: Callable[[Story], None]) -> dict[str, Story]:
+    """Start all of them, so that they go on while the tests look at one after the other."""
+    started = {
+        "good": begin("good"),
+        "errors": begin("errors"),
+        "slow": begin("slow", {"LATENCY_MS": 40}),
+        "crash": begin("crash"),
+        "quiet": begin("quiet"),
+    }
+    for story in started.values():
+        served(story)
+    # First of all, so that what is measured of its past is not how busy this machine is with the others.
+    started["slow"].start_load(RATE).wait_for_answers(5 * RATE)
+    started["slow"].release(2, LATENCY_MS=120)
+    started["slow"].until_weight(FIRST)
+    loads = [started["good"].start_load(RATE), started["errors"].start_load(RATE), started["crash"].start_load(30)]
+    for load in loads:
+        load.wait_for_answers(1)
+    started["good"].release(2)
+    started["errors"].release(2, ERROR_RATE=0.05)
+    started["crash"].release(2, CRASH_AFTER_S=0)
+    started["quiet"].release(2)
+    return started
+
+
+@pytest.fixture
+def good(stories: dict[str, Story]) -> Story:
+    return stories["good"]
+
+
+@pytest.fixture
+def errors(stories: dict[str, Story]) -> Story:
+    return stories["errors"]
+
+
+@pytest.fixture
+def slow(stories: dict[str, Story]) -> Story:
+    return stories["slow"]
+
+
+@pytest.fixture
+def crash(stories: dict[str, Story]) -> Story:
+    return stories["crash"]
+
+
+@pytest.fixture
+def quiet(stories: dict[str, Story]) -> Story:
+    return stories["quiet"]
+
+
+def test_five_per_cent_of_errors_are_rolled_back_from_the_first_weight(errors: Story) -> None:
+    move = errors.until_move("RolledBack", 90)
+    assert move["message"].startswith("errors worse than the tolerated increase"), errors.diagnosis()
+    assert errors.highest_weight(move["revision"]) == FIRST
+    status = errors.until(10, phase="RolledBack")
+    assert status["weights"] == {"stable": 100, "candidate": 0}
+    tally = errors.stop_load()
+    failed = {version: count.failed for version, count in tally.versions.items() if count.failed}
+    assert failed.keys() <= {"2"}, "only the candidate's own errors may reach clients"
+
+
+def test_without_requests_it_holds_and_says_so(quiet: Story) -> None:
+    def says_so() -> bool:
+        status = quiet.status
+        return "no request reached the candidate" in status.get("message", "")
+
+    eventually("the status says that no request came", says_so, 90, quiet.diagnosis)
+    status = quiet.status
+    assert (status["phase"], status["verdict"]) == ("Progressing", "NoData")
+    assert status["weights"]["candidate"] == FIRST
+    quiet.start_load(RATE)
+
+
+def test_three_times_the_latency_is_rolled_back(slow: Story) -> None:
+    move = slow.until_move("RolledBack", 120)
+    assert move["message"].startswith("latency worse than the tolerated increase"), slow.diagnosis()
+    assert slow.until(10, phase="RolledBack")["weights"]["candidate"] == 0
+    assert slow.stop_load().failed == 0
+
+
+def test_a_crashing_candidate_is_rolled_back_unseen(crash: Story) -> None:
+    move = crash.until_move("RolledBack", 150)
+    assert "crash" in move["message"], crash.diagnosis()
+    assert crash.highest_weight(move["revision"]) == 0
+    assert crash.stop_load().failed == 0
+
+
+def test_a_good_version_is_promoted_and_nobody_notices(good: Story) -> None:
+    candidate = good.moves("Started")[-1]["revision"]
+    before = good.pods(candidate)
+    promoted = good.until_move("Promoted", 180)
+    good.until_move("Completed", 30)
+    status = good.status
+    assert (status["phase"], status["stable"]) == ("Promoted", candidate)
+    assert [move["weight"] for move in good.moves("Weight")] == list(WEIGHTS)
+    after = good.pods(candidate)
+    assert len(after) == 2
+    assert before.keys() <= after.keys(), "promotion must not replace a pod"
+    assert all(pod["metadata"]["creationTimestamp"] <= promoted["at"] for pod in after.values())
+    assert restarts(after) == 0
+    tally = good.stop_load()
+    assert tally.failed == 0, tally
+    assert tally.versions.keys() == {"1", "2"}
+
+
+def test_once_requests_come_it_goes_on(quiet: Story) -> None:
+    quiet.until_move("Promoted", 180)
+    assert quiet.stop_load().failed == 0
