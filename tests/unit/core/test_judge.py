@@ -27,17 +27,17 @@ def errors(n_c: int, x_c: int, n_s: int = 1900, x_s: int = 2, past: int = 10_000
 
 
 def histogram(fast_c: float, fast_s: float = 0.9, n_c: int = 200, bounds: tuple[float, ...] = BOUNDS) -> Reading:
-    """Return one window in which a share of requests takes at most 12.5 ms, and all at most 20 ms."""
+    """Return a window of stable alone, and one in which a share of both takes at most 12.5 ms, all at most 20 ms."""
+    usual = (0.2, 0.9, 0.99, 1.0, 1.0)
 
-    def side(n: int, fast: float, before: int, les: tuple[float, ...]) -> tuple[Series, ...]:
+    def side(n: int, fast: float, before: int, first: int, les: tuple[float, ...]) -> tuple[Series, ...]:
         shares = (0.2, fast, 0.99 if fast > 0.5 else 0.3, 1.0, 1.0)
-        past = (0.2, 0.9, 0.99, 1.0, 1.0)
         return tuple(
-            Series(False, le, "g", (round(before * p), round(before * p) + round(n * s)))
-            for le, p, s in zip(les, past, shares, strict=True)
+            Series(False, le, "g", (round(before * p), middle := round((before + first) * p), middle + round(n * s)))
+            for le, p, s in zip(les, usual, shares, strict=True)
         )
 
-    return Reading((0, 10), side(1900, fast_s, 10_000, BOUNDS), side(n_c, fast_c, 0, bounds))
+    return Reading((0, 5, 10), side(1900, fast_s, 10_000, 100, BOUNDS), side(n_c, fast_c, 0, 0, bounds))
 
 
 def ask(
@@ -89,12 +89,26 @@ def test_latency(what, reading, kind, says):
     assert says in judgement.verdicts[0].message
 
 
-def test_latency_without_a_past_of_stable_says_what_it_needs():
+def test_latency_counts_stable_first_and_reads_it_again_until_it_suffices():
     reading = Reading((0, 10), tuple(Series(False, le, "g", (3, 9)) for le in BOUNDS), ())
     judgement = ask(LATENCY, {"latency": reading})
-    assert judgement.verdicts[0].reason is Reason.UNREADABLE
-    assert "latency needs 50 to compare with" in judgement.verdicts[0].message
-    assert judgement.end == 10
+    assert judgement.verdicts[0].reason is Reason.WAITING
+    assert "counting stable's latency first: 0 of 50 requests" in judgement.verdicts[0].message
+    assert judgement.end == 0
+
+
+@pytest.mark.parametrize("spoilt", ["past", "start"])
+def test_a_slow_past_or_a_slow_start_of_stable_does_not_blind_latency(spoilt):
+    """Either the whole past or the first window of stable was slow; a candidate three times as slow still fails."""
+    slow, usual = (0.0, 0.05, 0.1, 0.2, 1.0), (0.2, 0.9, 0.99, 1.0, 1.0)
+    past, first = (slow, usual) if spoilt == "past" else (usual, slow)
+    stable = tuple(
+        Series(False, le, "g", (round(400 * p), round(400 * p + 100 * f), round(400 * p + 100 * f + 1900 * u)))
+        for le, p, f, u in zip(BOUNDS, past, first, usual, strict=True)
+    )
+    candidate = tuple(Series(False, le, "g", (0, 0, n)) for le, n in zip(BOUNDS, (0, 0, 10, 60, 100), strict=True))
+    judgement = ask(LATENCY, {"latency": Reading((0, 5, 10), stable, candidate)})
+    assert judgement.worst is VerdictKind.FAIL, judgement.verdicts[0].message
 
 
 def test_no_answer_forgets_nothing_and_the_next_answer_goes_on():

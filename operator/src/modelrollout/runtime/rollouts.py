@@ -20,11 +20,29 @@ from modelrollout.runtime.store import RolloutStore, key_of
 
 SERVER_TIMEOUT: Final = 1800
 """Seconds of one watch request; each new one costs an API call for every namespace."""
+SILENCE: Final = 100.0
+"""Seconds without a byte after which a watch is opened anew; bookmarks mostly come every 60 to 75 s."""
 SWEEP_SECONDS: Final = 10.0
 """Time that the objects of a listing have to reach the store before those that it lacks are forgotten."""
 
 _COLLECTION: Final = re.compile(rf"/apis/{re.escape(GROUP)}/{VERSION}/(?:namespaces/([^/]+)/)?{PLURAL}$")
 _log = logging.getLogger(__name__)
+
+
+class _Stream:
+    """An open watch, of which only the growth of its bytes tells that bookmarks arrive."""
+
+    def __init__(self, content: aiohttp.StreamReader, now: float) -> None:
+        self._content = content
+        self._bytes = 0
+        self._at = now
+
+    def heard(self) -> float:
+        """Return when bytes were last seen to have arrived; seen only as often as somebody asks."""
+        if self._content.total_raw_bytes != self._bytes:
+            self._bytes = self._content.total_raw_bytes
+            self._at = asyncio.get_running_loop().time()
+        return self._at
 
 
 class RolloutWatch:
@@ -44,7 +62,7 @@ class RolloutWatch:
         self._namespaces = namespaces
         self._changed = changed
         self._gone = gone
-        self._heard: dict[str | None, float] = {}
+        self._streams: dict[str | None, _Stream] = {}
         self._listed: set[str | None] = set()
         self._sessions: list[aiohttp.ClientSession] = []
         self._timers: set[asyncio.TimerHandle] = set()
@@ -59,7 +77,7 @@ class RolloutWatch:
     @property
     def heard(self) -> Mapping[str, float]:
         """When each watch last heard anything, bookmarks included; on the event loop's clock."""
-        return {f"{PLURAL} of {scope or 'all namespaces'}": at for scope, at in self._heard.items()}
+        return {f"{PLURAL} of {scope or 'all namespaces'}": one.heard() for scope, one in self._streams.items()}
 
     async def run(self) -> None:
         """Watch until cancelled. Returns where a signal ended kopf; raises what kopf cannot get over."""
@@ -122,24 +140,23 @@ class RolloutWatch:
             if self._api.count is not None:
                 self._api.count("watch" if "watch" in params.url.query else "list", PLURAL, 200)
 
-        async def received(_: object, __: object, params: aiohttp.TraceResponseChunkReceivedParams) -> None:
+        async def answered(_: object, __: object, params: aiohttp.TraceRequestEndParams) -> None:
             match = _COLLECTION.search(params.url.path)
-            if match is not None:
-                self._heard[match[1]] = asyncio.get_running_loop().time()
+            if match is not None and "watch" in params.url.query:
+                self._streams[match[1]] = _Stream(params.response.content, self._now())
 
         trace.on_request_start.append(started)
-        trace.on_response_chunk_received.append(received)
+        trace.on_request_end.append(answered)
         return trace
 
     def _watching(self, scope: str | None) -> None:
         """Note that a listing is complete; what it did not bring is gone, for kopf tells of no such thing."""
         self._listed.add(scope)
-        self._heard.setdefault(scope, asyncio.get_running_loop().time())
-        timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep, scope)
+        timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep, scope, self._store.listing(scope))
         self._timers = {one for one in self._timers if not one.cancelled() and one.when() > self._now()} | {timer}
 
-    def _sweep(self, scope: str | None) -> None:
-        for key in self._store.vanished(scope):
+    def _sweep(self, scope: str | None, listing: int) -> None:
+        for key in self._store.vanished(scope) if self._store.listing(scope) == listing else ():
             _log.info("deleted while nobody watched", extra={"object": str(key)})
             self._store.remove(key)
             self._gone(key)
@@ -156,6 +173,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = SERVER_TIMEOUT
     settings.watching.client_timeout = SERVER_TIMEOUT + 10
     settings.watching.connect_timeout = 5.0
+    settings.watching.inactivity_timeout = SILENCE
     settings.networking.request_timeout = 30.0
     settings.networking.connect_timeout = 5.0
     # A server that answers with errors for an hour is still worth waiting for; a shorter list ends the process.

@@ -1,7 +1,9 @@
 """The parts of a leading operator, put together."""
 
+import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from modelrollout.adapters.kubernetes.cache import Routes, Workloads
@@ -44,6 +46,8 @@ class Shell:
 
     def __post_init__(self) -> None:
         options = self.options
+        self._opened: dict[str, float] = {}
+        self.api.count = self._counted
         workloads, routes = Workloads(self._changed), Routes(self._changed)
         configs = Configs(self._changed) if options.track_config else None
         routers = Routers(self.api, routes)
@@ -106,10 +110,17 @@ class Shell:
         self.reconciler.forget(key)
 
     def _heard(self) -> Mapping[str, float]:
-        return {
-            **{name: reflector.last_activity for name, reflector in self.reflectors.items()},
-            **self.rollouts.heard,
+        """Return when each watch was last heard; one that is opened anew lives, though nothing ever changes there."""
+        heard = {
+            name: max(reflector.last_activity, self._opened.get(name.partition(" ")[0], 0.0))
+            for name, reflector in self.reflectors.items()
         }
+        return {**heard, **self.rollouts.heard}
+
+    def _counted(self, verb: str, plural: str, code: int) -> None:
+        self.metrics.counts_request(verb, plural, code)
+        if verb == "watch" and code == HTTPStatus.OK:
+            self._opened[plural] = asyncio.get_running_loop().time()
 
     def _unsynced(self) -> list[str]:
         missing = [name for name, reflector in self.reflectors.items() if not reflector.synced.is_set()]

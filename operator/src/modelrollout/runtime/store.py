@@ -95,6 +95,10 @@ class RolloutStore:
         """Note that the API server is being asked for every rollout of a namespace (None: of all)."""
         self._rounds[namespace] = self._rounds.get(namespace, 0) + 1
 
+    def listing(self, namespace: str | None) -> int:
+        """Return the number of the last listing of a scope."""
+        return self._rounds.get(namespace, 0)
+
     def vanished(self, namespace: str | None) -> list[Key]:
         """Return the rollouts that the last listing of that scope did not bring: deleted while nobody watched."""
         current = self._rounds.get(namespace, 0)

@@ -73,6 +73,20 @@ def buckets(reading: Reading, side: Sequence[Series], bounds: Sequence[float], s
     return totals
 
 
+def added(windows: Sequence[Sequence[int]]) -> list[int]:
+    """Return the cumulative increase at each bound over several windows; empty for none."""
+    return [sum(column) for column in zip(*windows, strict=True)]
+
+
+def held(side: Sequence[Series], bounds: Sequence[float], index: int) -> list[float]:
+    """Return what the buckets hold at an instant."""
+    totals = [0.0] * len(bounds)
+    for one in side:
+        if one.le is not None:
+            totals[bounds.index(one.le)] += usable(one.values[index]) or 0.0
+    return totals
+
+
 def layout(side: Sequence[Series]) -> tuple[float, ...]:
     """Return the bucket bounds of a histogram, ascending; infinity last."""
     return tuple(sorted({one.le for one in side if one.le is not None}))

@@ -22,8 +22,8 @@ GUARD_SHARE: Final = 0.1
 """Share of alpha kept for the guard after promotion, where no stable traffic is left to compare with."""
 SILENCE: Final = 30
 """Seconds without one candidate request after which the hold is blamed on missing traffic."""
-MIN_LIFETIME: Final = 50
-"""Latency needs at least this many past requests of stable to choose its boundary."""
+LOOKBACK: Final = 3600
+"""Seconds of stable's past that are read again while they do not suffice to begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,9 @@ def judge(question: Question) -> Judgement:
 
 
 def _seen_up_to(question: Question, name: str) -> int:
-    """Return how far a metric that could not begin was read: nothing before that can ever count."""
+    """Return from where a metric that could not begin has to be read again: stable's past adds up over an hour."""
     reading = question.readings.get(name)
-    return reading.instants[-1] if reading and reading.instants else question.since
+    return max(question.since, reading.instants[-1] - LOOKBACK) if reading and reading.instants else question.since
 
 
 def choices(analysis: Analysis) -> list[Choice]:
@@ -141,8 +141,8 @@ class _Case:
     last: Verdict
     """What was said of it last."""
 
-    def unreadable(self, message: str) -> Verdict:
-        changes = {"verdict": VerdictKind.NO_DATA, "reason": Reason.UNREADABLE, "message": message}
+    def without(self, reason: Reason, message: str) -> Verdict:
+        changes = {"verdict": VerdictKind.NO_DATA, "reason": reason, "message": message}
         return self.last.model_copy(update=changes)
 
 
@@ -163,7 +163,7 @@ def _judge_metric(question: Question, choice: Choice) -> tuple[Verdict, State | 
     if state is None:
         start, first = _first_baseline(choice, reading, start)
         if first.missing:
-            return case.unreadable(first.missing), None
+            return case.without(Reason.WAITING if first.waits else Reason.UNREADABLE, first.missing), None
         state = replace(
             eprocess.begin(choice.test, reading.instants[start], first.rate, first.requests),
             bucket=first.bucket,
@@ -171,18 +171,18 @@ def _judge_metric(question: Question, choice: Choice) -> tuple[Verdict, State | 
         )
     problem = choice.problem(reading, state)
     if problem is not None:
-        return case.unreadable(problem), state
+        return case.without(Reason.UNREADABLE, problem), state
     folded, state = _fold(case, state, reading, start)
     return _conclude(folded, state, reading), state
 
 
 def _first_baseline(choice: Choice, reading: Reading, start: int) -> tuple[int, Baseline]:
     """Return the first instant at which stable's past suffices to begin; the last one tried where none does."""
-    first = choice.baseline(reading, start, MIN_LIFETIME)
-    while first.missing and start < len(reading.instants) - 2:
-        start += 1
-        first = choice.baseline(reading, start, MIN_LIFETIME)
-    return start, first
+    past, index = choice.baseline(reading, start, start), start
+    while past.missing and index < len(reading.instants) - 2:
+        index += 1
+        past = choice.baseline(reading, start, index)
+    return index, past
 
 
 def _first_instant(reading: Reading, end: int) -> int | None:

@@ -1,7 +1,7 @@
 """How each metric is counted: which requests are bad, what is tolerated, and what it needs from a reading."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -19,6 +19,8 @@ PRIOR_WEIGHT: Final = 5000
 """Most that stable's past before the rollout weighs, in requests, so that its present counts soon."""
 QUANTILE: Final = 0.9
 """Latency is watched at the boundary nearest to this quantile of stable's past."""
+MIN_PAST: Final = 50
+"""Requests of stable that latency needs before it can choose its boundary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Baseline:
     shift: int = 0
     missing: str = ""
     """What keeps the metric from being judged, in words."""
+    waits: bool = False
+    """It is missing only because it is early."""
 
 
 class Choice(Protocol):
@@ -52,8 +56,8 @@ class Choice(Protocol):
     def test(self) -> Design:
         """The configuration of its tests."""
 
-    def baseline(self, reading: Reading, start: int, least: int) -> Baseline:
-        """Read stable's past at the first instant."""
+    def baseline(self, reading: Reading, first: int, start: int) -> Baseline:
+        """Read stable's past at instant `start`; instants from `first` on may be used, but only up to it."""
 
     def problem(self, reading: Reading, state: State) -> str | None:
         """Say why the reading cannot be counted, if so."""
@@ -71,7 +75,7 @@ class Errors:
     share: float = 3.0
     budget_factor: float = 1.0
 
-    def baseline(self, reading: Reading, start: int, least: int) -> Baseline:  # noqa: ARG002 - any past will do
+    def baseline(self, reading: Reading, first: int, start: int) -> Baseline:  # noqa: ARG002 - any past will do
         """Read stable's past error rate; a little is added so that no rate is zero."""
         requests, bad = counters.lifetime(reading.stable, start)
         return Baseline((bad + 0.2) / (requests + 200.0), float(min(requests, PRIOR_WEIGHT)))
@@ -99,26 +103,28 @@ class Latency:
     share: float = 1.0
     budget_factor: float = 10.0
 
-    def baseline(self, reading: Reading, start: int, least: int) -> Baseline:
-        """Choose the boundaries from stable's past."""
+    def baseline(self, reading: Reading, first: int, start: int) -> Baseline:
+        """Choose the boundaries from what stable did lately and, where that is lower, in its whole past.
+
+        Either past alone may be spoilt: the whole by a slow start, the last windows by the candidate's.
+        """
         bounds = counters.layout(reading.stable)
         if len(bounds) < 3:
             return Baseline(missing="no latency histogram of stable yet")
-        held = [0.0] * len(bounds)
-        for one in reading.stable:
-            if one.le is not None:
-                held[bounds.index(one.le)] += counters.usable(one.values[start]) or 0.0
-        if held[-1] < least:
-            return Baseline(missing=f"stable has served {held[-1]:.0f} requests; latency needs {least} to compare with")
+        recent = counters.added(counters.buckets(reading, reading.stable, bounds, first)[: start - first])
+        if not recent or recent[-1] < MIN_PAST:
+            seen = recent[-1] if recent else 0
+            return Baseline(missing=f"counting stable's latency first: {seen} of {MIN_PAST} requests", waits=True)
+        before = counters.held(reading.stable, bounds, first)
+        bucket = min(_nearest(past) for past in (recent, before) if past[-1] >= MIN_PAST)
         finite = range(len(bounds) - 1)
-        bucket = min(finite, key=lambda index: abs(held[index] / held[-1] - QUANTILE))
         target = next((k for k in finite if bounds[k] >= bounds[bucket] * self.factor * (1 - 1e-9)), None)
         if target is None:
             return Baseline(
                 missing=f"latency buckets are too coarse: none above {bounds[bucket]:g} s; add finer and higher buckets"
             )
-        rate = 1.0 - held[bucket] / held[-1]
-        return Baseline(max(rate, 1e-4), min(held[-1], PRIOR_WEIGHT), bucket, target - bucket)
+        rate = 1.0 - (recent[bucket] + 0.5) / (recent[-1] + 1.0)
+        return Baseline(rate, float(min(recent[-1], PRIOR_WEIGHT)), bucket, target - bucket)
 
     def problem(self, reading: Reading, state: State) -> str | None:
         """Refuse histograms whose buckets differ between the revisions or have changed."""
@@ -141,6 +147,12 @@ class Latency:
             (c[-1], max(0, c[-1] - c[high]), s[-1], max(0, s[-1] - s[low]))
             for c, s in zip(candidate, stable, strict=True)
         ]
+
+
+def _nearest(cumulative: Sequence[float]) -> int:
+    """Return the finite boundary nearest to the quantile that is watched."""
+    total = max(cumulative[-1], 1.0)
+    return min(range(len(cumulative) - 1), key=lambda index: abs(cumulative[index] / total - QUANTILE))
 
 
 def _errors(metric: Metric) -> Choice:
