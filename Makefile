@@ -54,7 +54,7 @@ lint: setup
 	$(BIN)/ruff check .
 
 types: setup
-	$(BIN)/mypy operator/src model-server/src lab
+	$(BIN)/mypy operator/src model-server/src lab benchmarks
 
 layers: setup
 	$(BIN)/lint-imports

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - BENCHMARKS.keys():
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that namespaces are removed then, too
     options = Options(arguments.repeat, arguments.seconds, arguments.count, arguments.idle)
     try:
         with connect() as lab:
@@ -55,7 +57,8 @@ def _run(lab: Lab, names: list[str], options: Options) -> tuple[dict[str, Result
         print(f"{name} ...", file=sys.stderr, flush=True)
         try:
             results[name] = BENCHMARKS[name](lab, options)
-            print(as_table({name: results[name]}), file=sys.stderr)
+            if len(names) > 1:
+                print(as_table({name: results[name]}), file=sys.stderr)
         except (BenchmarkError, KubeError, httpx.HTTPError) as error:
             failures.append(f"{name}: {error}")
         print(f"{name} took {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)

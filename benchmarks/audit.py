@@ -47,13 +47,16 @@ class AuditLog:
         """Return a place in the log: now."""
         return self._file.stat().st_size
 
-    def since(self, mark: int) -> list[Call]:
-        """Return the operator's requests answered after a mark, oldest first; a watch counts when it begins."""
+    def since(self, mark: int, namespace: str) -> list[Call]:
+        """Return the operator's requests answered after a mark, oldest first; a watch counts when it begins.
+
+        Those on objects in other namespaces are left out, but not those on a whole kind, nor those on leases.
+        """
         with self._file.open("rb") as log:
             log.seek(mark)
             lines = log.read().splitlines()
         calls = (self._call(line) for line in lines if self._user.encode() in line)
-        return [call for call in calls if call is not None]
+        return [call for call in calls if call and (call.namespace in ("", namespace) or call.resource == "leases")]
 
     def _call(self, line: bytes) -> Call | None:
         try:
@@ -104,7 +107,7 @@ def count(calls: Sequence[Call]) -> Counts:
     )
 
 
-def route_writes(calls: Iterable[Call], namespace: str) -> list[float]:
-    """Return when HTTPRoutes of a namespace were written, with success."""
-    routes = (call for call in calls if call.resource == "httproutes" and call.namespace == namespace)
+def route_writes(calls: Iterable[Call]) -> list[float]:
+    """Return when HTTPRoutes were written, with success."""
+    routes = (call for call in calls if call.resource == "httproutes")
     return [call.at for call in routes if call.is_write and call.code < 400]

@@ -84,7 +84,7 @@ def _one(lab: Lab, namespace: str, kind: Kind, seen: Load, attempt: int) -> Fate
     apply_all(lab, [_version(namespace, version, kind.candidate)])
     status = wait_done(lab, namespace, NAME, attempt=attempt, seconds=240)
     time.sleep(AFTER)
-    served, routes = seen.served(version), audit.route_writes(lab.audit.since(mark), namespace)
+    served, routes = seen.served(version), audit.route_writes(lab.audit.since(mark, namespace))
     if served is None or not routes:
         raise BenchmarkError(f"{version} answered no request: {status['message']}")
     moves = [move for move in status["history"] if move["revision"] == status["history"][-1]["revision"]]

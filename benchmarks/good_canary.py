@@ -9,6 +9,7 @@ from benchmarks import audit
 from benchmarks.audit import Counts
 from benchmarks.lab import Lab
 from benchmarks.load import RATE, load
+from benchmarks.operator import spent
 from benchmarks.options import Options
 from benchmarks.report import BenchmarkError, Result, Row
 from benchmarks.rollouts import WEIGHTS, apply_all, host_of, model, rollout, wait_done, wait_idle
@@ -25,29 +26,29 @@ def run(lab: Lab, _: Options) -> Result:
     with lab.namespace("good") as namespace:
         apply_all(lab, [_version(namespace, "1")])
         wait_idle(lab, namespace, 1, seconds=120)
-        lab.quiet(5.0, within=60)
+        lab.quiet(namespace, 5.0, within=60)
         with load(lab, namespace, host_of(namespace, NAME)) as seen:
             time.sleep(WARM)
             mark, before, began = lab.audit.mark(), lab.operator.usage(), time.time()
             apply_all(lab, [_version(namespace, "2")])
             status = wait_done(lab, namespace, NAME, attempt=1, seconds=300)
             time.sleep(2.0)
-        lab.quiet(AFTER, within=300)
-        calls, after = lab.audit.since(mark), lab.operator.usage()
+        lab.quiet(namespace, AFTER, within=300)
+        calls, cost = lab.audit.since(mark, namespace), spent(before, lab.operator.usage())
     if status["phase"] != "Promoted":
         raise BenchmarkError(f"the good version was not promoted: {status['message']}")
-    routes = audit.route_writes(calls, namespace)
+    routes = audit.route_writes(calls)
     return _result(
         audit.count(calls),
         {
             "seconds_to_100": round(routes[-1] - began, 1),
             "route_writes": len(routes),
-            "queries": after.queries - before.queries,
+            "queries": cost.queries,
             "requests": seen.total("requests"),
             "failed": seen.total("failed"),
             "dropped": seen.summary.get("dropped", 0),
             "latency_ms": seen.summary.get("latency_ms"),
-            "operator_cpu_seconds": round(after.cpu_seconds - before.cpu_seconds, 2),
+            "operator_cpu_seconds": cost.cpu_seconds,
         },
     )
 

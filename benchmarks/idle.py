@@ -6,8 +6,9 @@ from typing import Final
 from benchmarks import audit
 from benchmarks.fleet import idle_fleet
 from benchmarks.lab import Lab
+from benchmarks.operator import spent
 from benchmarks.options import Options
-from benchmarks.report import BenchmarkError, Result, Row
+from benchmarks.report import Result, Row
 
 CALM: Final = 70.0
 """Seconds after the last write in which a report that waits for its minute is still to come."""
@@ -20,27 +21,26 @@ def run(lab: Lab, options: Options) -> Result:
     with lab.namespace("idle") as namespace:
         for count in (1, options.idle):
             idle_fleet(lab, namespace, count)
-            lab.quiet(CALM, within=600)
-            found = _watched(lab, options.seconds)
+            lab.quiet(namespace, CALM, within=600)
+            found = _watched(lab, namespace, options.seconds)
             numbers[str(count)] = found
             rows += _rows(count, found)
     return Result(rows, numbers)
 
 
-def _watched(lab: Lab, seconds: float) -> dict[str, float]:
+def _watched(lab: Lab, namespace: str, seconds: float) -> dict[str, float]:
     mark, before = lab.audit.mark(), lab.operator.usage()
     time.sleep(seconds)
-    after, counts = lab.operator.usage(), audit.count(lab.audit.since(mark))
-    if (after.pod, after.restarts) != (before.pod, before.restarts):
-        raise BenchmarkError("the operator was restarted while it was measured")
+    after, counts = lab.operator.usage(), audit.count(lab.audit.since(mark, namespace))
+    cost = spent(before, after)
     return {
         "seconds": seconds,
         "reads": counts.reads,
         "writes": counts.writes,
         "watches": counts.watches,
         "lease_calls": counts.leases,
-        "queries": after.queries - before.queries,
-        "cpu_seconds": round(after.cpu_seconds - before.cpu_seconds, 2),
+        "queries": cost.queries,
+        "cpu_seconds": cost.cpu_seconds,
         "memory_kb": after.memory_kb,
     }
 

@@ -1,19 +1,15 @@
 """The lab as a benchmark sees it: an API server, its audit log, and time to wait for things."""
 
-import base64
-import os
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import httpx
-import yaml
-from lab.parts import Parts
 from lab.paths import Paths
 from tests.support.kube import Kube, KubeError
+from tests.support.lab import LabDown, connected
 
 from benchmarks.audit import AuditLog
 from benchmarks.operator import Operator
@@ -43,8 +39,8 @@ class Lab:
         finally:
             self._remove(full)
 
-    def quiet(self, seconds: float, *, within: float) -> None:
-        """Wait until the operator has sent nothing but leases for so long."""
+    def quiet(self, namespace: str, seconds: float, *, within: float) -> None:
+        """Wait until the operator has sent nothing but leases, for that namespace or as a whole, for so long."""
         end = time.monotonic() + within
         begun = mark = self.audit.mark()
         since = time.monotonic()
@@ -53,7 +49,7 @@ class Lab:
                 raise BenchmarkError(f"the operator was not quiet for {seconds:g} s within {within:g} s")
             time.sleep(POLL)
             begun, mark = mark, self.audit.mark()
-            if any(call.resource != "leases" for call in self.audit.since(begun)):
+            if any(call.resource != "leases" for call in self.audit.since(begun, namespace)):
                 since = time.monotonic()
 
     def _remove(self, namespace: str) -> None:
@@ -87,17 +83,8 @@ def wait(what: str, look: Callable[[], T], *, seconds: float) -> T:
 @contextmanager
 def connect() -> Iterator[Lab]:
     """Yield the running lab; raises BenchmarkError where there is none."""
-    paths = Paths.from_environment()
-    if os.geteuid() != 0 or not paths.kubeconfig.exists():
-        raise BenchmarkError("no lab here, or not root: run `make lab-up` as root first")
-    config: dict[str, Any] = yaml.safe_load(paths.kubeconfig.read_text())
-    cluster, token = config["clusters"][0]["cluster"], config["users"][0]["user"]["token"]
-    context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
-    # The certificate that the API server signs for itself carries no key identifiers.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    headers = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(
-        base_url=cluster["server"], headers=headers, verify=context, timeout=30.0, trust_env=False
-    ) as http:
-        kube = Kube(cluster["server"], token, paths.kubeconfig, Parts(paths).bin("kube") / "kubectl", http)
-        yield Lab(kube, AuditLog(paths.audit_log), Operator(kube))
+    try:
+        with connected() as kube:
+            yield Lab(kube, AuditLog(Paths.from_environment().audit_log), Operator(kube))
+    except (LabDown, PermissionError) as error:
+        raise BenchmarkError(str(error)) from None

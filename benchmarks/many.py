@@ -12,6 +12,7 @@ from benchmarks import audit
 from benchmarks.audit import Call
 from benchmarks.fleet import GUARD, idle_fleet, member
 from benchmarks.lab import Lab, wait
+from benchmarks.operator import spent
 from benchmarks.options import Options
 from benchmarks.report import Result, Row
 from benchmarks.rollouts import API, KIND, PARALLEL, WEIGHTS, apply_all, idler, listed, rollout, wait_idle
@@ -40,7 +41,7 @@ def _promotions(lab: Lab, count: int) -> Object:
     """Change the template of so many idle rollouts without pods."""
     with lab.namespace(f"many-{count}") as namespace:
         idle_fleet(lab, namespace, count)
-        lab.quiet(CALM, within=600)
+        lab.quiet(namespace, CALM, within=600)
 
         def begin(number: int) -> None:
             lab.kube.apply(member(namespace, number, "2"), manager="benchmarks")
@@ -55,7 +56,7 @@ def _steps(lab: Lab, count: int) -> Object:
         wait_idle(lab, namespace, count, seconds=120 + 5 * count)
         apply_all(lab, [_walker(namespace, number, "2") for number in range(count)])
         wait("candidates with ready pods", lambda: _all_pausing(lab, namespace, count), seconds=120 + 5 * count)
-        lab.quiet(CALM, within=600)
+        lab.quiet(namespace, CALM, within=600)
 
         def begin(number: int) -> None:
             lab.kube.patch(KIND, f"walker-{number:04}", RESUME, api=API, namespace=namespace)
@@ -88,19 +89,19 @@ def _measure(lab: Lab, namespace: str, count: int, begin: Callable[[int], None])
         list(pool.map(begin, range(count)))
     begun = time.time()
     wait_idle(lab, namespace, count, attempt=1, seconds=900)
-    done = lab.audit.since(mark)
-    lab.quiet(CALM, within=900)
-    counts, after = audit.count(lab.audit.since(mark)), lab.operator.usage()
+    done = lab.audit.since(mark, namespace)
+    lab.quiet(namespace, CALM, within=900)
+    counts, cost = audit.count(lab.audit.since(mark, namespace)), spent(before, lab.operator.usage())
     ends = _ends(done)
     return {
         "rollouts": count,
         "seconds_to_begin": round(begun - started, 2),
         "seconds": round(max(ends) - started, 2),
         "seconds_median": round(statistics.median(ends) - started, 2),
-        "cpu_seconds": round(after.cpu_seconds - before.cpu_seconds, 2),
+        "cpu_seconds": cost.cpu_seconds,
         "writes_each": round(counts.writes / count, 2),
         "reads_each": round(counts.reads / count, 2),
-        "queries": after.queries - before.queries,
+        "queries": cost.queries,
         "calls": counts.by_kind,
     }
 

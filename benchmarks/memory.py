@@ -18,7 +18,7 @@ def run(lab: Lab, options: Options) -> Result:
         idle_fleet(lab, namespace, 1)
         one = _after_restart(lab)
         idle_fleet(lab, namespace, 1 + options.idle)
-        lab.quiet(SETTLE, within=900)
+        lab.quiet(namespace, SETTLE, within=900)
         grown = lab.operator.usage().memory_kb
         fresh = _after_restart(lab)
     as_they_come, restarted = (grown - one) / options.idle, (fresh - one) / options.idle

@@ -31,6 +31,21 @@ class Usage:
     """Prometheus queries since its start."""
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the operator used between two moments."""
+
+    cpu_seconds: float
+    queries: int
+
+
+def spent(before: Usage, after: Usage) -> Spent:
+    """Return the difference; raises BenchmarkError where it means nothing, for the operator began anew."""
+    if (before.pod, before.restarts) != (after.pod, after.restarts):
+        raise BenchmarkError("the operator was restarted while it was measured; run nothing else in the lab meanwhile")
+    return Spent(round(after.cpu_seconds - before.cpu_seconds, 2), after.queries - before.queries)
+
+
 class Operator:
     """The one running replica."""
 

@@ -72,8 +72,10 @@ class TrafficRouter(Protocol):
 class Metrics(Protocol):
     """A provider of counters."""
 
-    async def read(self, watches: Mapping[Key, tuple[ModelRollout, Watch]], until: int) -> Mapping[Key, Mapping[str, Reading]]:
-        """Read every metric of every active rollout up to `until`: one query a metric and batch, never one a rollout.
+    async def read(
+        self, watches: Mapping[Key, tuple[ModelRollout, Watch]], until: int
+    ) -> Mapping[Key, Mapping[str, Reading]]:
+        """Read every metric of every active rollout up to `until`: one query a metric and batch of rollouts.
 
         Never raises: a provider that does not answer gives readings with `error` set.
         """

@@ -125,6 +125,9 @@ async def _run(options: Options, provider: PrometheusMetrics, metrics: OperatorM
     except TerminalError as error:
         _log.critical("%s", error)
         return 1
+    except OSError as error:
+        _log.critical("cannot serve probes and metrics on %s:%d: %s", options.host, options.port, error.strerror)
+        return 1
     finally:
         provider.close()
 
