@@ -52,7 +52,10 @@ class Shell:
         configs = Configs(self._changed) if options.track_config else None
         routers = Routers(self.api, routes)
         cluster = KubernetesCluster(self.api, workloads)
-        self.collector = Collector(self.provider, self.clock, window=options.settings.window, enqueue=self.queue.add)
+        window = options.settings.window
+        # A scrape takes its time: what was seen before the window's end must be in store when we ask.
+        lag = min(1.5, max(0.3, 0.1 * window))
+        self.collector = Collector(self.provider, self.clock, window=window, enqueue=self.queue.add, lag=lag)
         self.reconciler = Reconciler(
             store=self.store,
             observer=Observer(workloads, routes, configs, routers.router_for, cluster),

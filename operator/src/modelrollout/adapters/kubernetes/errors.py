@@ -48,6 +48,9 @@ def refusal(call: Call, code: int, body: str) -> Exception:
         return TerminalError(f"{text}; correct that field")
     if code in _TRANSIENT or code >= 500:
         return Expired(text) if code == 410 else TransientError(text)
+    if code == 403 and "is being terminated" in words:
+        # The namespace goes, and the rollout with it: nothing that a person should be told to mend.
+        return TransientError(text)
     if code == 403 and "cannot" in words:
         text += f"; allow the operator's service account to {call.verb} {call.resource.plural}"
     return TerminalError(text)

@@ -19,7 +19,7 @@ from modelrollout.adapters.kubernetes.resources import Resource
 from modelrollout.ports import ConflictError, TerminalError, TransientError
 
 PAGE: Final = 500
-SILENCE: Final = 75.0
+SILENCE: Final = 100.0
 """Seconds without a byte after which a connection counts as dead: bookmarks arrive every minute."""
 STREAM_SECONDS: Final = (1800, 3600)
 """The API server ends a stream after a time from this range, so that replicas share the watches anew."""
