@@ -19,7 +19,10 @@ from benchmarks.rollouts import API, KIND, PARALLEL, WEIGHTS, apply_all, idler, 
 
 PAUSE_IMAGE: Final = "modelrollout/lab-pause:dev"
 RESUME: Final = {"metadata": {"annotations": {"modelrollout.dev/request": "resume@benchmark"}}}
+BEFORE: Final = 15.0
+"""Seconds without a call before all begins."""
 CALM: Final = 70.0
+"""The same after it: a report may wait for a minute to be written."""
 
 
 def run(lab: Lab, options: Options) -> Result:
@@ -41,7 +44,7 @@ def _promotions(lab: Lab, count: int) -> Object:
     """Change the template of so many idle rollouts without pods."""
     with lab.namespace(f"many-{count}") as namespace:
         idle_fleet(lab, namespace, count)
-        lab.quiet(namespace, CALM, within=600)
+        lab.quiet(namespace, BEFORE, within=600)
 
         def begin(number: int) -> None:
             lab.kube.apply(member(namespace, number, "2"), manager="benchmarks")
@@ -56,7 +59,7 @@ def _steps(lab: Lab, count: int) -> Object:
         wait_idle(lab, namespace, count, seconds=120 + 5 * count)
         apply_all(lab, [_walker(namespace, number, "2") for number in range(count)])
         wait("candidates with ready pods", lambda: _all_pausing(lab, namespace, count), seconds=120 + 5 * count)
-        lab.quiet(namespace, CALM, within=600)
+        lab.quiet(namespace, BEFORE, within=600)
 
         def begin(number: int) -> None:
             lab.kube.patch(KIND, f"walker-{number:04}", RESUME, api=API, namespace=namespace)

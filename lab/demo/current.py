@@ -119,8 +119,13 @@ class Current:
 
     def _apply_definitions(self, folder: Path, step: Step) -> None:
         """Apply resource definitions with our label, by which they are removed again."""
-        label = ("label", "--local", "--filename", folder, LABEL, "--output", "yaml")
-        step.write(self.kubectl.run("apply", "--server-side", "--filename", "-", stdin=self.kubectl.run(*label)))
+        # Gateway API comes with an admission policy too, against downgrades; nothing is to be guarded for a demo.
+        files = [
+            file for file in sorted(folder.glob("*.yaml")) if "\nkind: CustomResourceDefinition" in file.read_text()
+        ]
+        named = [word for file in files for word in ("--filename", file)]
+        labelled = self.kubectl.run("label", "--local", *named, LABEL, "--output", "json")
+        step.write(self.kubectl.run("apply", "--server-side", "--filename", "-", stdin=labelled))
         step.write(self.kubectl.run("wait", "--for=condition=Established", "crd", "-l", LABEL, "--timeout=30s"))
 
     def _apply(self, title: str, namespace: str, folder: str) -> None:
@@ -171,7 +176,7 @@ class Current:
     def restore(self) -> None:
         """Remove what this run, or one that was killed, has installed."""
         labelled = ("-l", LABEL)
-        if not self.kubectl.items("namespaces,crds,gatewayclasses,clusterroles", *labelled):
+        if not self.kubectl.items("namespaces,clusterroles,crds", *labelled):
             return
         self.progress.total = self.progress.number + 1
         with self.progress.step("remove what was installed") as step:

@@ -31,7 +31,7 @@ class Kubectl:
         result = self.attempt(*arguments, stdin=stdin)
         if result.returncode != 0:
             lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
-            raise LabError(f"kubectl {' '.join(map(str, arguments[:3]))}: {lines[-1]}")
+            raise LabError(f"kubectl {' '.join(map(str, arguments[:3]))}: {lines[0]}")
         return result.stdout
 
     def attempt(self, *arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -12,6 +12,7 @@ from tests.support.story import Story
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 RATE = 80
+HALFWAY = 30
 WINDOWS = 12.0
 """Seconds in which a rollout would move several times if it did not have to wait."""
 
@@ -19,7 +20,8 @@ WINDOWS = 12.0
 @pytest.fixture
 def rollout(begin: Begin, served: Callable[[Story], None]) -> Story:
     """Send a good version on its way, with clients."""
-    story = begin("rough")
+    steps = [{"weight": 10}, {"weight": HALFWAY}, {"weight": 60}]
+    story = begin("rough", strategy={"steps": steps, "minStepDuration": "2s", "guard": {"duration": "5s"}})
     served(story)
     story.start_load(RATE).wait_for_answers(1)
     story.release(2)
@@ -44,7 +46,7 @@ def prometheus(lab: Kube) -> Iterator[Callable[[int], None]]:
 
 def test_the_operator_killed_on_the_way_goes_on(rollout: Story, lab: Kube) -> None:
     namespace, name = OPERATOR
-    rollout.until_weight(20)
+    rollout.until_weight(HALFWAY)
     killed = pods(lab, namespace, f"app.kubernetes.io/name={name}")
     for pod in killed:
         path = lab.path("v1", "Pod", pod["metadata"]["name"], namespace=namespace)
@@ -60,7 +62,7 @@ def test_the_operator_killed_on_the_way_goes_on(rollout: Story, lab: Kube) -> No
 
 
 def test_without_prometheus_it_holds_and_then_goes_on(rollout: Story, prometheus: Callable[[int], None]) -> None:
-    rollout.until_weight(20)
+    rollout.until_weight(HALFWAY)
     prometheus(0)
     status = rollout.until(60, verdict="ProviderError")
     assert status["phase"] == "Progressing"
