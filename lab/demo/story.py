@@ -141,10 +141,9 @@ class Demo:
     def _follow(self, act: Act, seconds: float, *, ends: tuple[str, ...]) -> None:
         """Print moves until the rollout is in one of the phases `ends`; raise LabError if it takes too long."""
         status: Object = {}
-        waiting = ""
         for rollout in self.kubectl.watch("modelrollout", NAME, "-n", NAMESPACE, seconds=seconds):
             if rollout is None:
-                self.timeline.waiting(waiting)
+                self.timeline.waiting(self._meanwhile(act, status))
                 continue
             status = rollout.get("status") or {}
             if status.get("observedGeneration", 0) < self.generation:
@@ -152,12 +151,23 @@ class Demo:
             for move in self.timeline.moves(status.get("history", [])):
                 self._note(act, move)
             act.phase = status["phase"]
-            waiting = status.get("message", "")
             if act.phase in ends:
                 return
         raise LabError(
             f"version {act.version} is still {status.get('phase', 'unknown to the operator')} after {seconds:.0f} s:"
             f" {status.get('message', 'no status')}; look at the operator's log, and into the namespace with --keep"
+        )
+
+    def _meanwhile(self, act: Act, status: Object) -> str:
+        """Return what goes on between two moves: what the operator says, or what clients see."""
+        message, history = str(status.get("message", "")), status.get("history") or [{}]
+        tally = self.load.tally
+        if message != history[-1].get("message") or not tally.requests:
+            return message
+        answered = tally.versions.get(act.version, Count())
+        return (
+            f"users: {tally.requests} requests, {tally.failed} failed; version {act.version} has answered"
+            f" {answered.requests}, {answered.failed} of them with an error"
         )
 
     def _note(self, act: Act, move: Object) -> None:

@@ -70,6 +70,13 @@ class Draft:
         workload = self.workload(revision)
         return workload.ready if workload else 0
 
+    def routed(self, weights: dict[str, int]) -> bool:
+        """Say whether the gateway confirmed a route with exactly these weights (zeros apart)."""
+        route = self.observed.route
+        if route is None or not route.accepted or not route.current:
+            return False
+        return {r: w for r, w in route.weights.items() if w} == {r: w for r, w in weights.items() if w}
+
     def wait(self, until: datetime) -> None:
         """Ask for another look at a moment, unless it is past."""
         if until > self.now:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from modelrollout.api.base import NAME_LABEL, REVISION_LABEL
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.status import Phase, Reason, Status
-from modelrollout.core import intake, progress, rollback
+from modelrollout.core import intake, progress, promotion, rollback
 from modelrollout.core.actions import Plan, Watch
 from modelrollout.core.conditions import conditions
 from modelrollout.core.converge import actions
@@ -59,7 +59,7 @@ def _decide(draft: Draft) -> None:
         case Phase.PROGRESSING | Phase.PAUSED:
             progress.progress(draft)
         case Phase.GUARDING:
-            progress.guard_promoted(draft)
+            promotion.guard_promoted(draft)
         case Phase.PROMOTED | Phase.ROLLED_BACK:
             pass
     latch = draft.observed.route.latch if draft.observed.route else None

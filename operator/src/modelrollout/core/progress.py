@@ -1,12 +1,11 @@
-"""The step machine: from the first weight to promotion and through the guard."""
+"""The step machine: from the first revision, or the first weight, to promotion."""
 
 from modelrollout.api.spec import Step
 from modelrollout.api.status import Phase, StepStatus, VerdictKind
-from modelrollout.api.units import format_duration, parse_duration
-from modelrollout.core import rollback, steps
+from modelrollout.api.units import parse_duration
+from modelrollout.core import promotion, rollback, steps
 from modelrollout.core.capacity import needed
 from modelrollout.core.draft import Draft
-from modelrollout.core.evidence import guard
 from modelrollout.core.evidence.judge import Question, enter_step, unearned
 
 
@@ -65,7 +64,7 @@ def _verify_step(draft: Draft) -> None:
     if current is None or status.weights.candidate == 0:
         return
     want = {str(status.stable): status.weights.stable, str(status.candidate): status.weights.candidate}
-    confirmed = route_is(draft, want)
+    confirmed = draft.routed(want)
     if confirmed and current.verified is None:
         since = draft.settings.grid((draft.now + draft.settings.settle).timestamp())
         draft.set(
@@ -80,14 +79,6 @@ def _verify_step(draft: Draft) -> None:
         if route is None or not route.current or dict(route.weights) != want:
             why = "somebody else changed the route; it is written again, and evidence waits until it is confirmed"
             draft.move("Corrected", status.candidate, why, warn=True)
-
-
-def route_is(draft: Draft, weights: dict[str, int]) -> bool:
-    """Say whether the gateway confirmed a route with exactly these weights (zeros apart)."""
-    route = draft.observed.route
-    if route is None or not route.accepted or not route.current:
-        return False
-    return {r: w for r, w in route.weights.items() if w} == {r: w for r, w in weights.items() if w}
 
 
 def _weigh_evidence(draft: Draft) -> None:
@@ -144,7 +135,7 @@ def _enter(draft: Draft, index: int) -> None:
         return
     evidence = "; ".join(f"{v.name} {v.message}" for v in status.verdicts) if status.skip_to is None else "as asked"
     if step is None:
-        promote(draft, evidence)
+        promotion.promote(draft, evidence)
     else:
         _begin_step(draft, index, step, evidence)
 
@@ -171,68 +162,6 @@ def _begin_step(draft: Draft, index: int, step: Step, evidence: str) -> None:
     number = f"step {index + 1} of {len(draft.steps)}"
     why = f"{before}% -> {step.weight}% ({number}): {evidence or 'pods are ready'}"
     draft.move("Weight", draft.status.candidate, why)
-
-
-def promote(draft: Draft, evidence: str) -> None:
-    """Move the pointer: the candidate is stable from now on; nothing is restarted."""
-    status = draft.status
-    guarded = parse_duration(draft.spec.strategy.guard.duration)
-    draft.weigh(0)
-    draft.set(
-        phase=Phase.GUARDING,
-        stable=status.candidate,
-        previous=status.stable,
-        candidate=None,
-        step=None,
-        skip_to=None,
-        verdict=None,
-        verdicts=[],
-        window_end=None,
-        guard_until=draft.now + guarded,
-    )
-    watch = f"; {status.stable} stays ready for {format_duration(guarded)}" if guarded else ""
-    draft.move(
-        "Promoted", status.candidate, f"all traffic to {status.candidate}: {evidence or 'pods are ready'}{watch}"
-    )
-
-
-def guard_promoted(draft: Draft) -> None:
-    """Watch a promoted revision while the previous one could still take over."""
-    status = draft.status
-    if status.window_end is None and route_is(draft, {str(status.stable): 100}):
-        draft.set(window_end=draft.settings.grid((draft.now + draft.settings.settle).timestamp()))
-    elif status.window_end is not None:
-        last = next((v for v in status.verdicts if v.name == guard.NAME), None)
-        verdict, end = guard.judge_guard(
-            draft.spec.analysis, last, draft.observed.readings.get(guard.METRIC), status.window_end
-        )
-        draft.set(verdicts=[verdict], verdict=verdict.verdict, window_end=end)
-        if verdict.verdict is VerdictKind.FAIL:
-            rollback.roll_back(draft, "RolledBack", verdict.message)
-            return
-    stable = draft.workload(status.stable)
-    if stable is not None and stable.crash_loop:
-        why = f"pods of the promoted revision crash again and again: {stable.trouble or 'no reason reported'}"
-        rollback.roll_back(draft, "RolledBack", why)
-        return
-    _end_guard(draft)
-
-
-def _end_guard(draft: Draft) -> None:
-    status = draft.status
-    end = status.guard_until or draft.now
-    if status.paused is not None:
-        draft.say(f"guarding, paused ({status.paused}); {status.previous} stays ready until resume")
-    elif draft.now < end:
-        draft.wait(end)
-        draft.say(f"guarding {status.stable}; {status.previous} stays ready")
-    elif status.verdict is VerdictKind.PROVIDER_ERROR:
-        draft.say(f"guard goes on: {status.verdicts[0].message}")
-        draft.wait_for(parse_duration("15s"))
-    else:
-        draft.set(phase=Phase.PROMOTED, previous=None, guard_until=None, verdict=None, verdicts=[], window_end=None)
-        seen = "; ".join(v.message for v in status.verdicts) or "nothing spoke against it"
-        draft.move("Completed", status.stable, f"guard is over: {seen}")
 
 
 def _pods(draft: Draft, revision: str | None, wanted: int) -> str:

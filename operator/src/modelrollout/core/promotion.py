@@ -1,0 +1,69 @@
+"""Promotion, and the guard that watches what it promoted."""
+
+from modelrollout.api.status import Phase, VerdictKind
+from modelrollout.api.units import format_duration, parse_duration
+from modelrollout.core import rollback
+from modelrollout.core.draft import Draft
+from modelrollout.core.evidence import guard
+
+
+def promote(draft: Draft, evidence: str) -> None:
+    """Move the pointer: the candidate is stable from now on; nothing is restarted."""
+    status = draft.status
+    guarded = parse_duration(draft.spec.strategy.guard.duration)
+    draft.weigh(0)
+    draft.set(
+        phase=Phase.GUARDING,
+        stable=status.candidate,
+        previous=status.stable,
+        candidate=None,
+        step=None,
+        skip_to=None,
+        verdict=None,
+        verdicts=[],
+        window_end=None,
+        guard_until=draft.now + guarded,
+    )
+    watch = f"; {status.stable} stays ready for {format_duration(guarded)}" if guarded else ""
+    draft.move(
+        "Promoted", status.candidate, f"all traffic to {status.candidate}: {evidence or 'pods are ready'}{watch}"
+    )
+
+
+def guard_promoted(draft: Draft) -> None:
+    """Watch a promoted revision while the previous one could still take over."""
+    status = draft.status
+    if status.window_end is None and draft.routed({str(status.stable): 100}):
+        draft.set(window_end=draft.settings.grid((draft.now + draft.settings.settle).timestamp()))
+    elif status.window_end is not None:
+        last = next((v for v in status.verdicts if v.name == guard.NAME), None)
+        verdict, end = guard.judge_guard(
+            draft.spec.analysis, last, draft.observed.readings.get(guard.METRIC), status.window_end
+        )
+        draft.set(verdicts=[verdict], verdict=verdict.verdict, window_end=end)
+        if verdict.verdict is VerdictKind.FAIL:
+            rollback.roll_back(draft, "RolledBack", verdict.message)
+            return
+    stable = draft.workload(status.stable)
+    if stable is not None and stable.crash_loop:
+        why = f"pods of the promoted revision crash again and again: {stable.trouble or 'no reason reported'}"
+        rollback.roll_back(draft, "RolledBack", why)
+        return
+    _end_guard(draft)
+
+
+def _end_guard(draft: Draft) -> None:
+    status = draft.status
+    end = status.guard_until or draft.now
+    if status.paused is not None:
+        draft.say(f"guarding, paused ({status.paused}); {status.previous} stays ready until resume")
+    elif draft.now < end:
+        draft.wait(end)
+        draft.say(f"guarding {status.stable}; {status.previous} stays ready")
+    elif status.verdict is VerdictKind.PROVIDER_ERROR:
+        draft.say(f"guard goes on: {status.verdicts[0].message}")
+        draft.wait_for(parse_duration("15s"))
+    else:
+        draft.set(phase=Phase.PROMOTED, previous=None, guard_until=None, verdict=None, verdicts=[], window_end=None)
+        seen = "; ".join(v.message for v in status.verdicts) or "nothing spoke against it"
+        draft.move("Completed", status.stable, f"guard is over: {seen}")
