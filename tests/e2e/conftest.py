@@ -22,8 +22,10 @@ def lab() -> Iterator[Kube]:
             for left in kube.list("Namespace", api="v1", labels=LABEL):  # by a run that was killed
                 kube.delete("Namespace", left["metadata"]["name"], api="v1")
             yield kube
+            return
     except LabDown as down:
-        pytest.fail(str(down), pytrace=False)
+        why = str(down)
+    pytest.fail(why, pytrace=False)
 
 
 @pytest.fixture(scope="module")
