@@ -12,7 +12,7 @@ from typing import Final
 import httpx
 from tests.support.kube import KubeError
 
-from benchmarks import bad_canary, good_canary, idle, many, memory
+from benchmarks import bad_canary, good_canary, idle, many
 from benchmarks.lab import Lab, connect
 from benchmarks.options import Options
 from benchmarks.report import BenchmarkError, Result, as_json, as_table
@@ -20,8 +20,8 @@ from benchmarks.report import BenchmarkError, Result, as_json, as_table
 BENCHMARKS: Final[dict[str, Callable[[Lab, Options], Result]]] = {
     "good_canary": good_canary.run,
     "bad_canary": bad_canary.run,
-    "many": many.run,
-    "memory": memory.run,
+    "many": many.promotions,
+    "steps": many.steps,
     "idle": idle.run,
 }
 

@@ -1,34 +1,56 @@
-"""Rollouts that have nothing to do: what they ask of the API server and of Prometheus."""
+"""Rollouts that have nothing to do: what they ask of the API server and of Prometheus, and what memory they hold."""
 
 import time
 from typing import Final
 
+from tests.support.kube import Object
+
 from benchmarks import audit
 from benchmarks.fleet import idle_fleet
-from benchmarks.lab import Lab
+from benchmarks.lab import Lab, wait
 from benchmarks.operator import spent
 from benchmarks.options import Options
 from benchmarks.report import Result, Row
 
 CALM: Final = 70.0
-"""Seconds after the last write in which a report that waits for its minute is still to come."""
+"""Seconds until reports that wait for their minute are written and buffers of the burst are given back."""
+FRESH: Final = 30.0
+"""Seconds after a restart until caches are filled and the start is over."""
+SHORT: Final = 0.1
+"""One rollout is watched for this part of the time: what it asked for, many would ask for too."""
 
 
 def run(lab: Lab, options: Options) -> Result:
-    """Watch one idle rollout, then many."""
-    rows: list[Row] = []
-    numbers = {}
+    """Watch one idle rollout, then many more; look at the memory as they come, and after a restart."""
+    many = 1 + options.idle
     with lab.namespace("idle") as namespace:
-        for count in (1, options.idle):
-            idle_fleet(lab, namespace, count)
-            lab.quiet(namespace, CALM, within=600)
-            found = _watched(lab, namespace, options.seconds)
-            numbers[str(count)] = found
-            rows += _rows(count, found)
-    return Result(rows, numbers)
+        idle_fleet(lab, namespace, 1)
+        _restart(lab)
+        alone = _watched(lab, namespace, options.seconds * SHORT)
+        idle_fleet(lab, namespace, many)
+        lab.quiet(namespace, CALM, within=600)
+        together = _watched(lab, namespace, options.seconds)
+        _restart(lab)
+        restarted = lab.operator.usage().memory_kb
+    each = (together["memory_kb"] - alone["memory_kb"]) / options.idle
+    each_restarted = (restarted - alone["memory_kb"]) / options.idle
+    rows = [
+        *_rows(1, alone),
+        *_rows(many, together),
+        Row("KB of memory for each idle rollout", f"{each:.1f}", "at most 25"),
+        Row("  the same after a restart of the operator", f"{each_restarted:.1f}"),
+    ]
+    memory = {"kb_each": round(each, 2), "kb_each_restarted": round(each_restarted, 2), "kb_restarted": restarted}
+    return Result(rows, {"1": alone, str(many): together, **memory})
 
 
-def _watched(lab: Lab, namespace: str, seconds: float) -> dict[str, float]:
+def _restart(lab: Lab) -> None:
+    lab.operator.restart()
+    wait("a new pod of the operator, alone", lab.operator.is_settled, seconds=180)
+    time.sleep(FRESH)
+
+
+def _watched(lab: Lab, namespace: str, seconds: float) -> Object:
     mark, before = lab.audit.mark(), lab.operator.usage()
     time.sleep(seconds)
     after, counts = lab.operator.usage(), audit.count(lab.audit.since(mark, namespace))
@@ -39,17 +61,22 @@ def _watched(lab: Lab, namespace: str, seconds: float) -> dict[str, float]:
         "writes": counts.writes,
         "watches": counts.watches,
         "lease_calls": counts.leases,
+        "calls": counts.by_kind,
         "queries": cost.queries,
         "cpu_seconds": cost.cpu_seconds,
         "memory_kb": after.memory_kb,
     }
 
 
-def _rows(count: int, found: dict[str, float]) -> list[Row]:
-    minutes = found["seconds"] / 60
+def _rows(count: int, found: Object) -> list[Row]:
     return [
-        Row(f"{count} idle for {minutes:g} min: API reads, writes", f"{found['reads']}, {found['writes']}", "0, 0"),
+        Row(
+            f"{count} idle for {found['seconds']:g} s: API reads, writes",
+            f"{found['reads']}, {found['writes']}",
+            "0, 0",
+        ),
         Row("  Prometheus queries", str(found["queries"]), "0"),
         Row("  watches begun anew", str(found["watches"])),
         Row("  CPU seconds of the operator", f"{found['cpu_seconds']:.1f}"),
+        Row("  MB of memory of the operator", f"{found['memory_kb'] / 1024:.1f}"),
     ]

@@ -1,9 +1,9 @@
 """Many rollouts at once against one alone: the controller's part, with hardly a pod's."""
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 from tests.support.kube import Object
@@ -14,57 +14,46 @@ from benchmarks.fleet import GUARD, idle_fleet, member
 from benchmarks.lab import Lab, wait
 from benchmarks.operator import spent
 from benchmarks.options import Options
-from benchmarks.report import Result, Row
-from benchmarks.rollouts import API, KIND, PARALLEL, WEIGHTS, apply_all, idler, listed, rollout, wait_idle
+from benchmarks.report import Result, Row, median
+from benchmarks.rollouts import API, KIND, PARALLEL, WEIGHTS, apply_all, idler, is_idle, listed, rollout
 
 PAUSE_IMAGE: Final = "modelrollout/lab-pause:dev"
 RESUME: Final = {"metadata": {"annotations": {"modelrollout.dev/request": "resume@benchmark"}}}
-BEFORE: Final = 15.0
-"""Seconds without a call before all begins."""
-CALM: Final = 70.0
-"""The same after it: a report may wait for a minute to be written."""
+CALM: Final = 20.0
+"""Seconds without a call, before and after."""
 
 
-def run(lab: Lab, options: Options) -> Result:
-    """Promote one and many without pods; then walk one and many through all weights, with a pod each."""
-    rows: list[Row] = []
-    numbers: Object = {}
-    parts: tuple[tuple[str, str, Callable[[Lab, int], Object]], ...] = (
-        ("promotion", f"template change to the end of a {GUARD} s guard, replicas 0", _promotions),
-        ("steps", f"five weights to the end of a {GUARD} s guard, one pod", _steps),
-    )
-    for name, words, measure in parts:
-        alone, together = measure(lab, 1), measure(lab, options.count)
-        numbers[name] = {"1": alone, str(options.count): together}
-        rows += _rows(words, options.count, alone, together)
-    return Result(rows, numbers)
-
-
-def _promotions(lab: Lab, count: int) -> Object:
-    """Change the template of so many idle rollouts without pods."""
-    with lab.namespace(f"many-{count}") as namespace:
-        idle_fleet(lab, namespace, count)
-        lab.quiet(namespace, BEFORE, within=600)
+def promotions(lab: Lab, options: Options) -> Result:
+    """Change the template of one, then of many other idle rollouts without pods."""
+    with lab.namespace("many") as namespace:
+        idle_fleet(lab, namespace, 1 + options.count)
 
         def begin(number: int) -> None:
             lab.kube.apply(member(namespace, number, "2"), manager="benchmarks")
 
-        return _measure(lab, namespace, count, begin)
+        return _both(lab, namespace, options.count, begin, f"template change to the end of a {GUARD} s guard, no pods")
 
 
-def _steps(lab: Lab, count: int) -> Object:
-    """Let so many rollouts, whose candidates wait with ready pods, go through every weight on time alone."""
-    with lab.namespace(f"steps-{count}") as namespace:
-        apply_all(lab, [_walker(namespace, number, "1") for number in range(count)])
-        wait_idle(lab, namespace, count, seconds=120 + 5 * count)
-        apply_all(lab, [_walker(namespace, number, "2") for number in range(count)])
-        wait("candidates with ready pods", lambda: _all_pausing(lab, namespace, count), seconds=120 + 5 * count)
-        lab.quiet(namespace, BEFORE, within=600)
+def steps(lab: Lab, options: Options) -> Result:
+    """Let one, then many others, whose candidates wait with ready pods, go through every weight on time alone."""
+    count = options.count
+    with lab.namespace("steps") as namespace:
+        for version in "1", "2":
+            apply_all(lab, [_walker(namespace, number, version) for number in range(1 + count)])
+            ready = _all_pausing if version == "2" else _all_idle
+            wait(f"pods of version {version}", partial(ready, lab, namespace, 1 + count), seconds=120 + 5 * count)
 
         def begin(number: int) -> None:
             lab.kube.patch(KIND, f"walker-{number:04}", RESUME, api=API, namespace=namespace)
 
-        return _measure(lab, namespace, count, begin)
+        return _both(lab, namespace, count, begin, f"five weights of 3 s and a guard of {GUARD} s, a pod each")
+
+
+def _both(lab: Lab, namespace: str, count: int, begin: Callable[[int], None], words: str) -> Result:
+    lab.quiet(namespace, CALM, within=600)
+    alone = _measure(lab, namespace, range(1), begin)
+    together = _measure(lab, namespace, range(1, 1 + count), begin)
+    return Result(_rows(words, alone, together), {"alone": alone, "together": together})
 
 
 def _walker(namespace: str, number: int, version: str) -> Object:
@@ -85,42 +74,51 @@ def _all_pausing(lab: Lab, namespace: str, count: int) -> bool:
     return len([step for step in steps if step.get("name") == "pause"]) == count
 
 
-def _measure(lab: Lab, namespace: str, count: int, begin: Callable[[int], None]) -> Object:
-    """Begin all at once; return what it took, until each rollout's last status was written."""
+def _all_idle(lab: Lab, namespace: str, count: int) -> bool:
+    return len([item for item in listed(lab, namespace) if is_idle(item)]) == count
+
+
+def _measure(lab: Lab, namespace: str, numbers: range, begin: Callable[[int], None]) -> Object:
+    """Begin some at once; return what it took, until each rollout's last status was written."""
     mark, before, started = lab.audit.mark(), lab.operator.usage(), time.time()
     with ThreadPoolExecutor(PARALLEL) as pool:
-        list(pool.map(begin, range(count)))
+        list(pool.map(begin, numbers))
     begun = time.time()
-    wait_idle(lab, namespace, count, attempt=1, seconds=900)
-    done = lab.audit.since(mark, namespace)
-    lab.quiet(namespace, CALM, within=900)
-    counts, cost = audit.count(lab.audit.since(mark, namespace)), spent(before, lab.operator.usage())
-    ends = _ends(done)
+    wait("their end", lambda: _ended(lab, namespace, numbers), seconds=600)
+    ends = _ends(lab.audit.since(mark, namespace))
+    lab.quiet(namespace, CALM, within=300)
+    calls, cost = lab.audit.since(mark, namespace), spent(before, lab.operator.usage())
+    counts = audit.count(calls)
     return {
-        "rollouts": count,
+        "rollouts": len(numbers),
         "seconds_to_begin": round(begun - started, 2),
         "seconds": round(max(ends) - started, 2),
-        "seconds_median": round(statistics.median(ends) - started, 2),
+        "seconds_median": round(median(ends) - started, 2),
         "cpu_seconds": cost.cpu_seconds,
-        "writes_each": round(counts.writes / count, 2),
-        "reads_each": round(counts.reads / count, 2),
+        "writes_each": round(counts.writes / len(numbers), 2),
+        "reads_each": round(counts.reads / len(numbers), 2),
         "queries": cost.queries,
         "calls": counts.by_kind,
     }
 
 
+def _ended(lab: Lab, namespace: str, numbers: range) -> bool:
+    found = [item for item in listed(lab, namespace) if int(item["metadata"]["name"].rpartition("-")[2]) in numbers]
+    return all(is_idle(item, attempt=1) for item in found)
+
+
 def _ends(calls: Sequence[Call]) -> list[float]:
     """Return when each rollout's status was last written."""
-    last = {call.name: call.at for call in calls if call.resource == "modelrollouts/status" and call.is_write}
+    last = {call.name: call.at for call in calls if call.resource == "modelrollouts/status"}
     return list(last.values())
 
 
-def _rows(words: str, count: int, alone: Object, together: Object) -> list[Row]:
-    ratio = together["seconds"] / alone["seconds"]
+def _rows(words: str, alone: Object, together: Object) -> list[Row]:
+    count = together["rollouts"]
     each = together["cpu_seconds"] / count
     return [
-        Row(words, f"1: {alone['seconds']:.1f} s, {count}: {together['seconds']:.1f} s", ""),
-        Row("  ratio", f"{ratio:.2f}", "1"),
+        Row(words, f"1: {alone['seconds']:.1f} s, {count}: {together['seconds']:.1f} s"),
+        Row("  ratio", f"{together['seconds'] / alone['seconds']:.2f}", "1"),
         Row("  CPU seconds each", f"1: {alone['cpu_seconds']:.2f}, {count}: {each:.2f}"),
         Row("  API writes each", f"1: {alone['writes_each']:g}, {count}: {together['writes_each']:g}"),
         Row("  Prometheus queries in all", f"1: {alone['queries']}, {count}: {together['queries']}"),
