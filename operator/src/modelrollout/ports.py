@@ -1,6 +1,6 @@
 """What the core and the shell need of the world, as protocols; adapters implement them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -86,10 +86,3 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Return the present moment, in UTC."""
-
-
-class Notifier(Protocol):
-    """Something that wants to hear of moves, beside Kubernetes events."""
-
-    async def notify(self, rollout: ModelRollout, moves: Sequence[Move]) -> None:
-        """Tell about moves; best effort."""
