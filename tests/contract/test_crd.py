@@ -75,7 +75,6 @@ def test_defaults_are_shown(rollout: Document) -> None:
     assert spec["strategy"] == {"type": "Canary", "minStepDuration": "60s", "guard": {"duration": "10m"}}
     assert spec["traffic"]["gatewayAPI"]["pathPrefix"] == "/"
     assert [metric["name"] for metric in spec["analysis"]["metrics"]] == ["errors", "latency"]
-    assert spec["analysis"]["metrics"][1]["maxIncrease"] == {"absolute": "0.02%", "relative": "25%"}
     assert spec["deletionPolicy"] == "Orphan"
     assert "status" not in rollout
 

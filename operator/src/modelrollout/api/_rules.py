@@ -4,9 +4,11 @@ Paths are those of the resource, `[]` for the items of a list. The models of `sp
 `lint` and for clusters whose definition is older than the operator; a table of tests holds both sides together.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from modelrollout.api.metrics import QUERIED, QUERIED_ALONE, TAKES, wire
 from modelrollout.api.patterns import WORDS
 from modelrollout.api.units import PERCENT_PATTERN
 
@@ -38,6 +40,44 @@ def _percent(name: str, below: str, bounds: str) -> Rule:
 def _well_formed(field: str) -> str:
     return f'{field}.matches(r"{PERCENT_PATTERN}")'
 
+
+_FIELDS: Final = ("maxIncrease", "maxDistance", "minAgreement", "maxDrop", "maxErrorRate", "slices", *QUERIED_ALONE)
+_BUILT_IN: Final = "['" + "', '".join(TAKES) + "']"
+
+
+def _takes() -> Iterator[Rule]:
+    """Yield a rule for each field of a metric: which metrics take it."""
+    for field in _FIELDS:
+        names = [name for name, fields in TAKES.items() if field in map(wire, fields)]
+        queries = field in map(wire, QUERIED)
+        who = " || ".join([f"self.name == '{name}'" for name in names] + [f"!(self.name in {_BUILT_IN})"] * queries)
+        whom = ", ".join([*names, *["a metric with a query"] * queries])
+        yield Rule(f"!has(self.{field}) || {who}", f"{field} is taken by {whom} only; remove it or rename the metric")
+
+
+_COMPARED: Final = "(self.query.contains('{service}') || self.query.contains('{revision}'))"
+_LIMITS: Final = "(has(self.max) || has(self.min))"
+_QUERY_RULES: Final = (
+    Rule(
+        f"self.name in {_BUILT_IN} || has(self.query)",
+        f"a metric that is none of {', '.join(TAKES)} needs query",
+    ),
+    Rule("!has(self.query) || !has(self.preset)", "a query has no preset; it names its series itself"),
+    Rule(
+        f"!has(self.query) || !{_COMPARED} || !({_LIMITS} || has(self.failures))",
+        "a query with {service} or {revision} is compared; it takes maxIncrease, not max, min or failures",
+    ),
+    Rule(
+        f"!has(self.query) || {_COMPARED} || ({_LIMITS} && !has(self.maxIncrease))",
+        "a query without {service} or {revision} needs max or min, and takes no maxIncrease",
+    ),
+    Rule("!has(self.max) || !has(self.min) || self.min <= self.max", "min must not be above max"),
+    Rule("self.name != 'slo' || has(self.maxErrorRate)", "slo needs maxErrorRate, for instance 5%"),
+    Rule(
+        "self.name != 'latency' || !has(self.maxIncrease) || !has(self.maxIncrease.absolute)",
+        "latency does not take maxIncrease.absolute; a factor on the time is maxIncrease.relative",
+    ),
+)
 
 RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "": (
@@ -95,13 +135,18 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "spec.analysis.falseRollback": (_percent("falseRollback", "< 50.0", "above 0% and below 50%"),),
     "spec.analysis.falsePromotion": (_percent("falsePromotion", "< 50.0", "above 0% and below 50%"),),
     "spec.analysis.harmBudget": (_percent("harmBudget", "<= 100.0", "above 0% and at most 100%"),),
-    "spec.analysis.metrics[].maxIncrease": (
+    "spec.analysis.metrics": (
         Rule(
-            f"!{_well_formed('self.absolute')} || !{_well_formed('self.relative')}"
-            f" || {_number('self.absolute')} + {_number('self.relative')} > 0.0",
-            "maxIncrease must tolerate something: no number of requests proves that two versions are exactly alike;"
-            " set absolute or relative above 0%",
+            "self.exists(m, m.name != 'inputs')",
+            "inputs alone decides nothing; add errors or another metric to metrics",
         ),
+    ),
+    "spec.analysis.metrics[]": (*_takes(), *_QUERY_RULES),
+    "spec.analysis.metrics[].minAgreement": (_percent("minAgreement", "< 100.0", "above 0% and below 100%"),),
+    "spec.analysis.metrics[].maxDrop": (_percent("maxDrop", "< 100.0", "above 0% and below 100%"),),
+    "spec.analysis.metrics[].maxErrorRate": (_percent("maxErrorRate", "< 100.0", "above 0% and below 100%"),),
+    "spec.analysis.metrics[].maxDistance": (
+        Rule("self > 0.0 && self < 1.0", "maxDistance must be above 0 and below 1, for instance 0.05"),
     ),
 }
 

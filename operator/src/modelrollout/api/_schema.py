@@ -81,6 +81,8 @@ class _Converter:
             # Written out, for rules are tried on a default before the defaults of its fields are filled in.
             fields = {name: field["default"] for name, field in result["properties"].items() if "default" in field}
             return {} if "required" in result else {"default": fields}
+        if result.get("type") == "array":
+            default = [{key: value for key, value in item.items() if value is not None} for item in default]
         return {"default": default}
 
 

@@ -9,6 +9,8 @@ _LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 DNS_LABEL: Final = f"^{_LABEL}$"
 DNS_NAME: Final = rf"^{_LABEL}(\.{_LABEL})*$"
 HOST_NAME: Final = rf"^(\*\.)?{_LABEL}(\.{_LABEL})*$"
+HTTP_URL: Final = r"^https?://[-A-Za-z0-9.:\[\]]+(/[-A-Za-z0-9._~/]*)?$"
+LABEL_NAME: Final = "^[a-zA-Z_][a-zA-Z0-9_]*$"
 PATH: Final = "^/[-A-Za-z0-9/._~!$&'()*+,;=:@%]*$"
 
 WORDS: Final = {
@@ -17,5 +19,7 @@ WORDS: Final = {
     DNS_LABEL: "must be a name of a-z, 0-9 and '-', beginning and ending with a letter or digit",
     DNS_NAME: "must be a name of a-z, 0-9, '-' and '.', beginning and ending with a letter or digit",
     HOST_NAME: "must be a host name without scheme, port and path, for instance api.example.com or *.example.com",
+    HTTP_URL: "must be a URL without credentials and query, for instance http://prometheus.monitoring:9090",
+    LABEL_NAME: "must be the name of a label, for instance segment",
     PATH: "must be a path that begins with '/', for instance /v2/models",
 }

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from modelrollout.api.base import ApiModel
-from modelrollout.api.patterns import DNS_LABEL, DNS_NAME, HOST_NAME, PATH
-from modelrollout.api.units import Duration, Percent, parse_duration, parse_percent, percent_between
+from modelrollout.api.metrics import Metric
+from modelrollout.api.patterns import DNS_LABEL, DNS_NAME, HOST_NAME, HTTP_URL, PATH
+from modelrollout.api.units import Duration, Percent, parse_duration, percent_between
 
 HostName = Annotated[str, Field(min_length=1, max_length=253, pattern=HOST_NAME)]
 
@@ -140,29 +141,6 @@ class Strategy(ApiModel):
         return self
 
 
-class MaxIncrease(ApiModel):
-    """Harm that is tolerated: worse than stable by less than this is not a failure."""
-
-    absolute: Percent = Field("0.02%", description="Percentage points above stable.")
-    relative: Percent = Field("25%", description="Share of stable's own value above it.")
-
-    @model_validator(mode="after")
-    def _something(self) -> "MaxIncrease":
-        if parse_percent(self.absolute) + parse_percent(self.relative) <= 0.0:
-            raise ValueError(
-                "maxIncrease must tolerate something: no number of requests proves that two versions are exactly"
-                " alike; set absolute or relative above 0%"
-            )
-        return self
-
-
-class Metric(ApiModel):
-    """One signal that gates the rollout."""
-
-    name: Literal["errors", "latency"] = Field(description="errors: failed requests; latency: slow requests.")
-    max_increase: MaxIncrease = Field(MaxIncrease(), description="Tolerated increase over stable.")
-
-
 class Analysis(ApiModel):
     """What evidence decides, and how sure it must be."""
 
@@ -184,8 +162,14 @@ class Analysis(ApiModel):
     metrics: list[Metric] = Field(
         [Metric(name="errors"), Metric(name="latency")],
         min_length=1,
-        max_length=2,
+        max_length=8,
         description="Signals that must all pass; any that fails rolls back.",
+    )
+    prometheus: str | None = Field(
+        None,
+        max_length=200,
+        pattern=HTTP_URL,
+        description="Another Prometheus than the operator's own; the operator must allow it (--prometheus-allow).",
     )
 
 
@@ -211,6 +195,8 @@ class Spec(ApiModel):
         names = [metric.name for metric in self.analysis.metrics]
         if len(set(names)) != len(names):
             raise ValueError("analysis.metrics: each metric name may stand once")
+        if all(name == "inputs" for name in names):
+            raise ValueError("analysis.metrics: inputs alone decides nothing; add errors or another metric")
         return self
 
     @field_validator("progress_deadline")

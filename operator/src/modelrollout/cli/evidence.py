@@ -67,7 +67,7 @@ def tolerated(name: str, analysis: Analysis) -> str | None:
     metric = next((metric for metric in analysis.metrics if metric.name == name), None)
     if metric is None:
         return None
-    allowed = [part for part in (metric.max_increase.relative, metric.max_increase.absolute) if parse_percent(part)]
+    allowed = [percent(part) for part in metric.tolerated if part]
     what = {"errors": "failed requests", "latency": "response times"}.get(name, name)
     return f"{what} may rise by {' + '.join(allowed)} over stable" if allowed else f"{what} may not rise at all"
 

@@ -68,6 +68,8 @@ class Watch:
     since: int
     """Start of the first window still to be counted; Unix seconds, on the window grid."""
     metrics: tuple[str, ...]
+    past: tuple[str, ...] = ()
+    """Metrics for which the hour of stable before `since` is wanted too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from modelrollout.api.spec import Metric
-from modelrollout.api.units import parse_percent
+from modelrollout.api.metrics import Metric
 from modelrollout.core.evidence import counters
 from modelrollout.core.evidence.eprocess import Design, State
 from modelrollout.core.evidence.rates import Margin
@@ -156,13 +155,13 @@ def _nearest(cumulative: Sequence[float]) -> int:
 
 
 def _errors(metric: Metric) -> Choice:
-    margin = Margin(1.0 + parse_percent(metric.max_increase.relative), parse_percent(metric.max_increase.absolute))
+    relative, absolute = metric.tolerated
+    margin = Margin(1.0 + relative, absolute)
     return Errors(Design(margin=margin))
 
 
 def _latency(metric: Metric) -> Choice:
-    margin = Margin(1.0, parse_percent(metric.max_increase.absolute))
-    return Latency(Design(margin=margin, bernoulli=True), 1.0 + parse_percent(metric.max_increase.relative))
+    return Latency(Design(margin=Margin(1.0, 0.0), bernoulli=True), 1.0 + metric.tolerated[0])
 
 
 METRICS: Final[Mapping[str, Callable[[Metric], Choice]]] = {"errors": _errors, "latency": _latency}

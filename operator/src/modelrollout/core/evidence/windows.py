@@ -8,13 +8,26 @@ class Series:
     """One counter as the provider holds it, at the aligned instants of `Reading.instants`."""
 
     bad: bool
-    """Errors: whether this series counts failed requests. Latency: unused."""
+    """Whether this series counts what is to be avoided: failed requests, wrong answers, disagreements."""
     le: float | None
-    """Latency: upper bound of the bucket in seconds (`inf` for the last). Errors: None."""
+    """Histograms: upper bound of the bucket (seconds for latency; `inf` for the last). Bins: their index."""
     source: str
     """Who counts: the scraped instance. A series born at a source already known counts from 0."""
     values: tuple[float | None, ...]
     """One value an instant; None where the series did not exist."""
+    part: str = ""
+    """The slice or the feature that it belongs to."""
+    cohort: int | None = None
+    """Delayed labels: when the cohort of predictions began; Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Counters of stable over the hour before evidence begins: what tells how its bad requests scatter."""
+
+    instants: tuple[int, ...] = ()
+    """Unix seconds, ascending, a minute or more apart."""
+    stable: tuple[Series, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +40,8 @@ class Reading:
     candidate: tuple[Series, ...] = ()
     error: str | None = None
     """Set when the provider did not answer; then everything else is empty."""
+    past: Past | None = None
+    """Where `Watch.past` asked for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,9 +62,7 @@ def failed(verdict: Verdict, analysis: Analysis) -> str:
     """Say why the rollout failed."""
     limit = 1.0 / parse_percent(analysis.false_rollback)
     metric = next(m for m in analysis.metrics if m.name == verdict.name)
-    allowed = " + ".join(
-        part for part in (metric.max_increase.relative, metric.max_increase.absolute) if parse_percent(part) > 0.0
-    )
+    allowed = " + ".join(percent(part) for part in metric.tolerated if part > 0.0)
     return (
         f"{verdict.name} worse than the tolerated increase of {allowed or '0%'}: {counts(verdict)}; "
         f"e-value {e_value(float(verdict.harm))}, all metrics together reached {limit:g}"
