@@ -13,13 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from modelrollout.core.evidence.rates import MAX_RATE, Margin, log_ratio
+from modelrollout.core.evidence.boosting import Term, log_boost
+from modelrollout.core.evidence.rates import MAX_RATE, Margin, log_ratio, project_poisson
 from modelrollout.core.evidence.windows import Window
 
 HARM_RATIOS: Final = (1.5, 2.5, 5.0, 12.0, 35.0, 150.0)
 HARM_PRIOR: Final = (0.12, 0.16, 0.18, 0.20, 0.22, 0.12)
 SAFETY_RATIOS: Final = (1.0, 1.3)
 SAFETY_PRIOR: Final = (0.5, 0.5)
+_ROUNDING: Final = 1e-9
+"""By so much the limit is passed, so that a sum of logarithms does not fall short of it."""
+_TINY: Final = 1e-300
 PRIOR_REQUESTS: Final = 200.0
 """Least weight of the rate assumed for stable before any of its requests were counted, in requests."""
 
@@ -42,6 +46,8 @@ class Design:
     """Overdispersion: log ratios are divided by it."""
     cap: float = math.inf
     """Most that one window may add to log E."""
+    limit: float = math.inf
+    """Log E of harm at which this metric alone rolls back; known, it makes detection faster (see `boosting`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,23 +140,51 @@ def stable_rate(state: State) -> float:
 
 
 def _update_harm(state: State, test: Design, rate: float, window: Window) -> tuple[tuple[float, ...], float]:
-    line = test.margin.of(rate)
     before = state.log_harm
-    wealth = []
-    for ratio, value in zip(test.ratios, state.harm, strict=True):
-        theta = min(MAX_RATE, ratio * line)
-        gain = log_ratio(window, theta, rate, test.margin, bernoulli=test.bernoulli) if theta > line else 0.0
-        wealth.append(value + gain / test.phi)
+    cap = min(test.cap, test.limit + _ROUNDING - before) if before < test.limit else test.cap
+    if test.bernoulli or test.phi != 1.0 or test.limit == math.inf:
+        wealth, boost = _plain(state, test, rate, window), 0.0
+    else:
+        terms = _poisson_terms(state, test, rate, window)
+        wealth = [c + u * window.x_c + v * window.x_s for c, u, v in terms]
+        rest = [(math.log(state.waiting), 0.0, 0.0)] if state.waiting > 0.0 else []
+        relative = [(c - before, u, v) for c, u, v in (*terms, *rest)]
+        boost = log_boost(window, relative, test.margin.rho, cap)
     entering = state.waiting * test.hazard
     waiting = state.waiting - entering
     if entering > 0.0:
         wealth = [log_sum_exp((v, math.log(entering * share))) for v, share in zip(wealth, test.prior, strict=True)]
     after = log_sum_exp((*wealth, math.log(waiting)) if waiting > 0.0 else wealth)
-    excess = after - before - test.cap
-    if excess > 0.0:
-        wealth = [value - excess for value in wealth]
-        waiting *= math.exp(-excess)
+    change = min(boost, cap - (after - before))
+    if change != 0.0:
+        wealth = [value + change for value in wealth]
+        waiting *= math.exp(change)
     return tuple(wealth), waiting
+
+
+def _plain(state: State, test: Design, rate: float, window: Window) -> list[float]:
+    line = test.margin.of(rate)
+    wealth = []
+    for ratio, value in zip(test.ratios, state.harm, strict=True):
+        theta = min(MAX_RATE, ratio * line)
+        gain = log_ratio(window, theta, rate, test.margin, bernoulli=test.bernoulli) if theta > line else 0.0
+        wealth.append(value + gain / test.phi)
+    return wealth
+
+
+def _poisson_terms(state: State, test: Design, rate: float, window: Window) -> list[Term]:
+    """Return each alternative's log wealth after the window as a linear function of the two bad counts."""
+    line = test.margin.of(rate)
+    terms = []
+    for ratio, value in zip(test.ratios, state.harm, strict=True):
+        theta = min(MAX_RATE, ratio * line)
+        if theta <= line or window.n_c == 0:
+            terms.append((value, 0.0, 0.0))
+            continue
+        null_c, null_s = project_poisson(theta, rate, window.n_c, window.n_s, test.margin)
+        less = window.n_c * (theta - null_c) + window.n_s * (rate - null_s)
+        terms.append((value - less, math.log(theta / null_c), math.log(rate / max(null_s, _TINY))))
+    return terms
 
 
 def _update_safety(state: State, test: Design, safe: Margin, rate: float, window: Window) -> tuple[float, ...]:
