@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
 from modelrollout import __version__
+from modelrollout.adapters.prometheus.access import Access, headers_of
 from modelrollout.adapters.prometheus.metrics import PrometheusMetrics
 from modelrollout.api.units import parse_duration
 from modelrollout.core.settings import Settings
@@ -33,8 +34,42 @@ def operator(  # noqa: PLR0913, PLR0917
         Path | None,
         typer.Option(envvar="MODELROLLOUT_PROMETHEUS_TOKEN_FILE", help="Bearer token, read anew when it changes."),
     ] = None,
+    prometheus_username_file: Annotated[
+        Path | None,
+        typer.Option(envvar="MODELROLLOUT_PROMETHEUS_USERNAME_FILE", help="User name, for basic authentication."),
+    ] = None,
+    prometheus_password_file: Annotated[
+        Path | None,
+        typer.Option(envvar="MODELROLLOUT_PROMETHEUS_PASSWORD_FILE", help="Its password, read anew when it changes."),
+    ] = None,
     prometheus_ca_file: Annotated[
         Path | None, typer.Option(envvar="MODELROLLOUT_PROMETHEUS_CA_FILE", help="Who may vouch for Prometheus.")
+    ] = None,
+    prometheus_cert_file: Annotated[
+        Path | None, typer.Option(envvar="MODELROLLOUT_PROMETHEUS_CERT_FILE", help="Client certificate.")
+    ] = None,
+    prometheus_key_file: Annotated[
+        Path | None, typer.Option(envvar="MODELROLLOUT_PROMETHEUS_KEY_FILE", help="Key of the client certificate.")
+    ] = None,
+    prometheus_insecure: Annotated[
+        bool,
+        typer.Option("--prometheus-insecure", envvar="MODELROLLOUT_PROMETHEUS_INSECURE", help="Take any certificate."),
+    ] = False,
+    prometheus_header: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="MODELROLLOUT_PROMETHEUS_HEADER",
+            metavar="NAME=VALUE|NAME=@FILE",
+            help="Send this header too, for instance X-Scope-OrgID=team-a; repeat for more.",
+        ),
+    ] = None,
+    prometheus_allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="MODELROLLOUT_PROMETHEUS_ALLOW",
+            metavar="URL",
+            help="Rollouts may name this Prometheus, and paths below it; repeat for more.",
+        ),
     ] = None,
     scrape_interval: Annotated[
         str,
@@ -101,6 +136,16 @@ def operator(  # noqa: PLR0913, PLR0917
         port=port,
     )
     metrics = OperatorMetrics()
+    access = _access(
+        prometheus_header or [],
+        token_file=prometheus_token_file,
+        username_file=prometheus_username_file,
+        password_file=prometheus_password_file,
+        ca_file=prometheus_ca_file,
+        cert_file=prometheus_cert_file,
+        key_file=prometheus_key_file,
+        insecure=prometheus_insecure,
+    )
     provider = _checked(
         "--prometheus-url",
         prometheus_url,
@@ -108,8 +153,8 @@ def operator(  # noqa: PLR0913, PLR0917
             url,
             window=window,
             count=metrics.counts_query,
-            token_file=prometheus_token_file,
-            ca_file=prometheus_ca_file,
+            access=access,
+            allow=prometheus_allow or (),
         ),
     )
     raise typer.Exit(asyncio.run(_run(options, provider, metrics)))
@@ -130,6 +175,13 @@ async def _run(options: Options, provider: PrometheusMetrics, metrics: OperatorM
         return 1
     finally:
         provider.close()
+
+
+def _access(headers: list[str], **options: Any) -> Access:
+    try:
+        return Access(headers=headers_of(headers), **options)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--prometheus-*") from None
 
 
 def _format(text: str) -> logs.Format:

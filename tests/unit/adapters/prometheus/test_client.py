@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from modelrollout.adapters.prometheus import client as module
+from modelrollout.adapters.prometheus import transport as module
+from modelrollout.adapters.prometheus.access import Access
 from modelrollout.adapters.prometheus.client import PrometheusClient, QueryError
 from tests.unit.adapters.prometheus.serving import Answer, Fake, Form, matrix, prometheus
 
@@ -18,7 +19,7 @@ SERIES = {"metric": {"code": "200"}, "values": [[30, "1"], [45, "2"]]}
 
 @contextmanager
 def asking(
-    *answers: Answer, timeout: float = 5.0, token_file: Path | None = None, url: str | None = None
+    *answers: Answer, timeout: float = 5.0, access: Access | None = None, url: str | None = None
 ) -> Iterator[tuple[PrometheusClient, Fake, list[str]]]:
     """Yield a client of a Prometheus that gives these answers, the last one again and again."""
     left = list(answers)
@@ -29,9 +30,7 @@ def asking(
     results: list[str] = []
     with prometheus(respond) as fake:
         where = url or fake.url.replace("http://", "http://reader:hunter2@")
-        client = PrometheusClient(
-            where, timeout=timeout, token_file=token_file, count=results.append, pause=lambda _: None
-        )
+        client = PrometheusClient(where, timeout=timeout, access=access, count=results.append, pause=lambda _: None)
         try:
             yield client, fake, results
         finally:
@@ -43,7 +42,8 @@ def test_the_query_travels_in_the_body() -> None:
         assert client.query_range('up{x="y"}', 30, 45, 15) == [SERIES]
     (asked,) = fake.asked
     assert asked.path == "/api/v1/query_range"
-    assert asked.form == {"query": 'up{x="y"}', "start": "30", "end": "45", "step": "15", "timeout": "5s"}
+    plain = {"query": 'up{x="y"}', "start": "30", "end": "45", "step": "15", "timeout": "5s"}
+    assert asked.form == {**plain, "nocache": "1", "latency_offset": "1ms", "partial_response": "false"}
     assert asked.headers["Authorization"].startswith("Basic ")
     assert results == ["success"]
 
@@ -57,8 +57,7 @@ def test_packed_answers_are_unpacked() -> None:
 
 def test_the_token_is_read_anew_each_time(tmp_path: Path) -> None:
     file = tmp_path / "token"
-    with asking(matrix(), token_file=file) as (client, fake, _):
-        client._url = fake.url
+    with asking(matrix(), access=Access(token_file=file)) as (client, fake, _):
         for token in ("one", "two"):
             file.write_text(f"{token}\n")
             client.query_range("up", 30, 45, 15)
@@ -153,8 +152,8 @@ def test_a_provider_that_says_nothing_is_given_up() -> None:
 
 def test_a_token_file_that_is_missing(tmp_path: Path) -> None:
     with (
-        asking(matrix(), token_file=tmp_path / "none") as (client, _, _),
-        pytest.raises(QueryError, match="cannot read the token file"),
+        asking(matrix(), access=Access(token_file=tmp_path / "none")) as (client, _, _),
+        pytest.raises(QueryError, match="cannot read the file"),
     ):
         client.query_range("up", 30, 45, 15)
 

@@ -63,6 +63,6 @@ def test_every_rollout_is_asked_once_from_its_own_instant(
 def test_the_selector() -> None:
     preset = Presets.installed()["model-server"]
     (query,) = plan_queries([ask(0, NOW - WINDOW)], NOW, WINDOW)
-    assert query.text(preset.source_of("errors"), preset.patterns) == (
+    assert query.text(preset.source_of("errors"), preset.shapes) == (
         'model_server_requests_total{pod=~"(?:m0-(?:bbbbbbbbbb|cccccccccc))-[0-9a-z]+-[0-9a-z]+",namespace=~"ns"}'
     )

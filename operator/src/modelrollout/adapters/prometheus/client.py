@@ -4,111 +4,32 @@
 only; nothing that a person waits for imports it.
 """
 
-import io
 import math
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
+import urllib3
 import urllib3.exceptions
 from prometheus_api_client import PrometheusConnect
 from urllib3.util.retry import Retry
 
-MAX_BYTES: Final = 64 * 2**20
-"""Largest answer that is read, unpacked."""
-RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
-LONGEST_TEXT: Final = 160
-_CHUNK: Final = 2**18
+from modelrollout.adapters.prometheus.access import Access, basic
+from modelrollout.adapters.prometheus.transport import QueryError, Session
 
+__all__ = ["PrometheusClient", "QueryError"]
 
-class QueryError(Exception):
-    """Prometheus did not answer a query; the text says why, in few words and without credentials."""
+MANNERS: Final = {"nocache": "1", "latency_offset": "1ms", "partial_response": "false"}
+"""What makes others answer like Prometheus, which ignores it.
 
-    def __init__(self, result: str, message: str, *, retry: bool = False) -> None:
-        super().__init__(message[:LONGEST_TEXT])
-        self.result = result
-        """For counting: timeout, unreachable, refused, failed or garbage."""
-        self.retry = retry
-        """Whether asking again at once may help."""
-
-
-class _Session(requests.Session):
-    """A session that keeps queries out of URLs, and reads whole answers within a deadline."""
-
-    def __init__(self, token_file: Path | None) -> None:
-        super().__init__()
-        self.deadline = 0.0
-        self._token_file = token_file
-
-    def request(  # type: ignore[override]
-        self, method: str, url: str, *, params: Mapping[str, Any], headers: Mapping[str, str] | None, **options: Any
-    ) -> requests.Response:
-        """Send `params` in the body; return a response that is read to its end, raise QueryError for any but 200."""
-        remaining = self.deadline - time.monotonic()
-        if remaining <= 0.0:
-            raise QueryError("timeout", "no time left")
-        options["timeout"] = (min(2.0, remaining), remaining)
-        sent = dict(headers or {})
-        if self._token_file is not None:
-            sent["Authorization"] = f"Bearer {_token(self._token_file)}"
-        with super().request(
-            method, url, data=params, headers=sent, stream=True, allow_redirects=False, **options
-        ) as answer:
-            body = self._read(answer)
-        whole = requests.Response()
-        whole.status_code, whole.encoding, whole.raw = answer.status_code, "utf-8", io.BytesIO(body)
-        _check(whole)
-        return whole
-
-    def _read(self, answer: requests.Response) -> bytes:
-        parts, size = [], 0
-        while chunk := answer.raw.read1(_CHUNK, decode_content=True):
-            parts.append(chunk)
-            size += len(chunk)
-            if size > MAX_BYTES:
-                raise QueryError("garbage", f"answer is larger than {MAX_BYTES >> 20} MiB")
-            if time.monotonic() > self.deadline:
-                raise QueryError("timeout", "answer took too long")
-        return b"".join(parts)
-
-
-def _token(file: Path) -> str:
-    """Read a token each time it is used: Kubernetes renews it in place."""
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        raise QueryError("refused", f"cannot read the token file {file}") from None
-
-
-def _check(answer: requests.Response) -> None:
-    code = answer.status_code
-    if code in (401, 403):
-        raise QueryError("refused", f"HTTP {code}: credentials are missing or not sufficient")
-    if code != 200:
-        raise QueryError("failed", f"HTTP {code}{_reason(answer)}", retry=code in RETRIED)
-    # Warnings come with partial answers (remote storage, Thanos): counters missing from one would look like resets.
-    if b'"warnings"' in answer.content and (warnings := _field(answer, "warnings")):
-        raise QueryError("failed", f"partial answer: {str(warnings)[:100]}")
-
-
-def _reason(answer: requests.Response) -> str:
-    """Return the fault that Prometheus itself names, if it does."""
-    fault = _field(answer, "error")
-    return f": {fault[:100]}" if isinstance(fault, str) and fault else ""
-
-
-def _field(answer: requests.Response, name: str) -> object:
-    try:
-        content = answer.json()
-    except (ValueError, RecursionError):
-        return None
-    return content.get(name) if isinstance(content, dict) else None
+VictoriaMetrics would move instants for its cache and hide the last half minute; Thanos would leave out what a
+storage did not answer.
+"""
 
 
 class PrometheusClient:
@@ -118,31 +39,31 @@ class PrometheusClient:
     retry. Raises ValueError for a URL that is none.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         url: str,
         *,
         timeout: float = 5.0,
-        headers: Mapping[str, str] | None = None,
-        token_file: Path | None = None,
-        ca_file: Path | None = None,
+        access: Access | None = None,
         count: Callable[[str], None],
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("the URL of Prometheus must look like http://prometheus:9090")
-        self.shown = parts.netloc.rpartition("@")[2]
+        userinfo, _, self.shown = parts.netloc.rpartition("@")
         """Host and port, for people."""
-        self._url = url.rstrip("/")
+        self._url = urlunsplit((parts.scheme, self.shown, parts.path.rstrip("/"), "", ""))
+        user, _, password = userinfo.partition(":")
+        self._headers = {"Authorization": basic(unquote(user), unquote(password))} if userinfo else {}
+        self._access = access or Access()
+        if self._access.insecure:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._timeout = timeout
-        self._headers = dict(headers or {})
-        self._token_file = token_file
-        self._verify = str(ca_file) if ca_file else True
         self._count = count
         self._pause = pause
         self._local = threading.local()
-        self._sessions: list[_Session] = []
+        self._sessions: list[Session] = []
 
     def query_range(self, query: str, start: int, end: int, step: int, *, deadline: float = math.inf) -> list[Any]:
         """Return the series of a range query; instants in Unix seconds, `step` in seconds. Raises QueryError.
@@ -178,7 +99,7 @@ class PrometheusClient:
                 datetime.fromtimestamp(start, UTC),
                 datetime.fromtimestamp(end, UTC),
                 str(step),
-                params={"timeout": f"{self._timeout:g}s"},
+                params={"timeout": f"{self._timeout:g}s", **MANNERS},
             )
         except QueryError as error:
             error.args = (f"Prometheus at {self.shown}: {error}",)
@@ -202,18 +123,21 @@ class PrometheusClient:
             return QueryError("unreachable", f"{where}: cannot connect ({_cause(error)})", retry=True)
         return QueryError("unreachable", f"{where}: connection broke ({type(error).__name__})", retry=True)
 
-    def _connection(self) -> tuple[Any, _Session]:
+    def _connection(self) -> tuple[Any, Session]:
         if not hasattr(self._local, "connection"):
-            session = _Session(self._token_file)
-            session.verify = self._verify
-            session.headers["User-Agent"] = "modelrollout"
+            session = Session(self._access)
             connect = PrometheusConnect(
-                url=self._url, headers=self._headers, session=session, retry=Retry(0), method="POST"
+                url=self._url, headers=self._headers, auth=_as_it_is, session=session, retry=Retry(0), method="POST"
             )
             self._local.connection = (connect, session)
             self._sessions.append(session)
-        connection: tuple[Any, _Session] = self._local.connection
+        connection: tuple[Any, Session] = self._local.connection
         return connection
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Add nothing: without an `auth` of our own, requests would look for credentials in ~/.netrc."""
+    return request
 
 
 def _cause(error: BaseException) -> str:

@@ -56,7 +56,12 @@ def quote(value: str) -> str:
 
     Runs of dashes match any run of dashes: gateways that join names with dashes squeeze them.
     """
-    return _DASHES.sub("-+", _SPECIAL.sub(r"\\\g<0>", value))
+    return _DASHES.sub("-+", exact(value))
+
+
+def exact(value: str) -> str:
+    """Write a value as a regular expression that matches it and nothing else."""
+    return _SPECIAL.sub(r"\\\g<0>", value)
 
 
 def literal(value: str) -> str:

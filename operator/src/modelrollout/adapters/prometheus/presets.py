@@ -1,35 +1,38 @@
-"""Presets: where request metrics come from, as data.
+"""Presets: where metrics come from, as data.
 
 A preset is one YAML file. Ours lie in `modelrollout/presets`; another package adds its own with an entry point in
 the group `modelrollout.presets` that names a package holding `*.yaml`.
 """
 
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import entry_points
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Final
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from modelrollout.adapters.prometheus.patterns import Pattern
+from modelrollout.adapters.prometheus.sources import (
+    Agreement,
+    Data,
+    Errors,
+    Inputs,
+    LabelName,
+    Latency,
+    Predictions,
+    Quality,
+    Source,
+)
 
 GROUP: Final = "modelrollout.presets"
-UNITS: Final = {"seconds": 1.0, "milliseconds": 1e-3, "microseconds": 1e-6}
+KINDS: Final = ("errors", "latency", "predictions", "inputs", "quality", "agreement")
+"""Metrics that a preset may measure; `slo` reads the counters of errors."""
 
 _log = logging.getLogger(__name__)
-
-
-def _compiles(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"{text!r} is no regular expression: {error}") from None
-    return text
 
 
 def _is_pattern(text: str) -> str:
@@ -37,91 +40,70 @@ def _is_pattern(text: str) -> str:
     return text
 
 
-MetricName = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
-LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
-Regex = Annotated[str, AfterValidator(_compiles)]
+def _listed(value: object) -> object:
+    return value if isinstance(value, list | tuple) else (value,)
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Errors(_Data):
-    """A counter of requests, each counted once."""
-
-    counter: MetricName
-    bad: dict[LabelName, Regex] = Field(min_length=1)
-    """A series whose labels all match counts failed requests; every series must have these labels."""
-    where: dict[LabelName, Regex] = {}
-    """Only series whose labels match are asked for."""
-
-    heft: ClassVar[int] = 1
-
-    @property
-    def series(self) -> str:
-        """The name to ask for."""
-        return self.counter
-
-
-class Latency(_Data):
-    """A classic histogram of durations, by its bucket series."""
-
-    histogram: Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*_bucket$")]
-    unit: Literal["seconds", "milliseconds", "microseconds"] = "seconds"
-    """Unit of `le`."""
-    where: dict[LabelName, Regex] = {}
-
-    heft: ClassVar[int] = 20
-    """A histogram has many times the series of a counter."""
-
-    @property
-    def series(self) -> str:
-        """The name to ask for."""
-        return self.histogram
-
-    @property
-    def scale(self) -> float:
-        """Seconds in one unit of `le`."""
-        return UNITS[self.unit]
+LabelForms = dict[LabelName, Annotated[str, AfterValidator(_is_pattern)]]
+Shape = Mapping[str, Pattern]
+"""Patterns of the labels by which a series belongs to a revision; the one that identifies it comes first."""
 
 
 class PresetError(ValueError):
     """A preset that cannot be used; the text says which ones can."""
 
 
-class Preset(_Data):
-    """How to find the requests of each revision in one kind of metrics."""
+class Preset(Data):
+    """How to find the series of each revision in one kind of metrics."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
     about: str = Field(min_length=1)
-    labels: dict[LabelName, Annotated[str, AfterValidator(_is_pattern)]]
-    """Labels by which a series belongs to a revision, with the form of their values."""
-    source: LabelName
-    """The label that tells who counted: the scraped gateway instance or pod."""
+    needs: str = ""
+    """What must be switched on before the source exports these series."""
+    labels: Annotated[tuple[LabelForms, ...], BeforeValidator(_listed), Field(min_length=1)]
+    """Labels by which a series belongs to a revision, with the form of their values; or several such sets."""
+    source: Annotated[tuple[LabelName, ...], BeforeValidator(_listed), Field(min_length=1)]
+    """The labels that tell who counted: the scraped gateway instance or pod."""
     errors: Errors | None = None
     latency: Latency | None = None
+    predictions: Predictions | None = None
+    inputs: Inputs | None = None
+    quality: Quality | None = None
+    agreement: Agreement | None = None
+    lacks: Mapping[str, str] = {}
+    """Why a metric that people will look for is not there, and where to take it from."""
 
     @model_validator(mode="after")
     def _tells_revisions(self) -> "Preset":
-        if sum(pattern.identifies for pattern in self.patterns.values()) != 1:
-            raise ValueError("labels: exactly one of them must hold {service} or {revision}")
+        for shape in self.shapes:
+            if sum(pattern.identifies for pattern in shape.values()) != 1:
+                raise ValueError("labels: exactly one of them must hold {service} or {revision}")
+        if unknown := [kind for kind in self.lacks if kind not in KINDS or kind in self.measured]:
+            raise ValueError(f"lacks: {unknown[0]} is no metric, or is measured")
         return self
 
     @cached_property
-    def patterns(self) -> dict[str, Pattern]:
-        """The labels' patterns; the label that identifies the revision comes first."""
-        made = {label: Pattern(text) for label, text in self.labels.items()}
-        return dict(sorted(made.items(), key=lambda item: not item[1].identifies))
+    def shapes(self) -> tuple[Shape, ...]:
+        """The sets of label patterns; a series belongs to a revision when all patterns of one set match."""
+        made = ({label: Pattern(text) for label, text in forms.items()} for forms in self.labels)
+        return tuple(dict(sorted(shape.items(), key=lambda item: not item[1].identifies)) for shape in made)
 
-    def source_of(self, metric: str) -> Errors | Latency:
+    @property
+    def measured(self) -> dict[str, Source]:
+        """The metrics that it measures, with their sources."""
+        found: dict[str, Source | None] = {kind: getattr(self, kind) for kind in KINDS}
+        return {kind: source for kind, source in found.items() if source is not None}
+
+    def source_of(self, metric: str) -> Source:
         """Return where a metric of the resource comes from; raises PresetError where this preset has none."""
-        sources: dict[str, Errors | Latency | None] = {"errors": self.errors, "latency": self.latency}
-        source = sources.get(metric)
+        kind = "errors" if metric == "slo" else metric
+        source = self.measured.get(kind)
         if source is None:
-            known = ", ".join(name for name, found in sources.items() if found is not None) or "nothing"
+            known = ", ".join(self.measured) or "nothing"
+            because = {**self.lacks}.get(kind)
             raise PresetError(
                 f"spec.analysis.metrics: preset {self.name!r} does not measure {metric} (it measures {known}); "
-                "remove the metric or choose another preset"
+                + (because or "remove the metric or give it another preset")
             )
         return source
 

@@ -1,12 +1,13 @@
 """Which queries to send for a window: few, compact, and none that a laggard makes long for everybody."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from modelrollout.adapters.prometheus.patterns import Pattern, Subject, literal
-from modelrollout.adapters.prometheus.presets import Errors, Latency
+from modelrollout.adapters.prometheus.patterns import Subject, literal
+from modelrollout.adapters.prometheus.presets import Shape
+from modelrollout.adapters.prometheus.sources import Source
 from modelrollout.ports import Key
 
 MOST_STEPS: Final = 120
@@ -21,14 +22,25 @@ LABELS: Final = 10
 """The labels of a series weigh about as much as this many samples."""
 
 
+PAST: Final = 3600
+"""Seconds of stable's past that are read once, before evidence begins."""
+PAST_STEP: Final = 60
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What one rollout needs of a metric: everything since the start of the first window not counted yet."""
 
     key: Key
     since: int
-    stable: Subject
-    candidate: Subject
+    stable: Subject | None
+    """None: this side is not asked for."""
+    candidate: Subject | None
+
+    @property
+    def subjects(self) -> list[Subject]:
+        """The revisions asked for."""
+        return [subject for subject in (self.stable, self.candidate) if subject is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +57,20 @@ class RangeQuery:
         """The aligned instants, Unix seconds."""
         return tuple(range(self.start, self.end + 1, self.step))
 
-    def text(self, source: Errors | Latency, patterns: Mapping[str, Pattern]) -> str:
-        """Return the PromQL selector of these rollouts' series."""
-        subjects = [subject for ask in self.asks for subject in (ask.stable, ask.candidate)]
-        matchers = [f"{label}=~{literal(pattern.of_any(subjects))}" for label, pattern in patterns.items()]
-        matchers += [f"{label}=~{literal(regex)}" for label, regex in source.where.items()]
-        return f"{source.series}{{{','.join(matchers)}}}"
+    def text(self, source: Source, shapes: Iterable[Shape], more: Mapping[str, str] | None = None) -> str:
+        """Return the PromQL of these rollouts' series; `more`: regular expressions of further labels."""
+        subjects = [subject for ask in self.asks for subject in ask.subjects]
+        conditions = {**source.where, **(more or {})}
+        return " or ".join(selector(source.names, shape, subjects, conditions) for shape in shapes)
+
+
+def selector(names: Sequence[str], shape: Shape, subjects: Sequence[Subject], more: Mapping[str, str]) -> str:
+    """Return the PromQL selector of the series of some revisions."""
+    matchers = [f"{label}=~{literal(pattern.of_any(subjects))}" for label, pattern in shape.items()]
+    matchers += [f"{label}=~{literal(regex)}" for label, regex in more.items()]
+    if len(names) == 1:
+        return f"{names[0]}{{{','.join(matchers)}}}"
+    return f"{{__name__=~{literal('|'.join(names))},{','.join(matchers)}}}"
 
 
 def plan_queries(asks: Iterable[Ask], until: int, window: int, heft: int = 1) -> Iterator[RangeQuery]:
@@ -75,3 +95,15 @@ def plan_queries(asks: Iterable[Ask], until: int, window: int, heft: int = 1) ->
             size = max(1, min(MOST_ROLLOUTS, MOST_DATA // ((LABELS + windows + 1) * heft)))
             yield RangeQuery(tuple(members[:size]), start, start + windows * step, step)
             del members[:size]
+
+
+def plan_past(asks: Iterable[Ask], window: int, heft: int = 1) -> Iterator[RangeQuery]:
+    """Group rollouts into queries about the hour of stable's past before `since`, on a grid of a minute or more."""
+    groups: dict[int, list[Ask]] = defaultdict(list)
+    step = max(PAST_STEP, window)
+    for ask in asks:
+        groups[ask.since // step * step].append(replace(ask, candidate=None))
+    size = max(1, min(MOST_ROLLOUTS, MOST_DATA // ((LABELS + PAST // step + 1) * heft)))
+    for end, members in groups.items():
+        for first in range(0, len(members), size):
+            yield RangeQuery(tuple(members[first : first + size]), end - PAST // step * step, end, step)
