@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelrollout import __version__
+from modelrollout.cli import offline
 from modelrollout.cli.errors import CliError, ExitCode, reported
 from modelrollout.cli.options import (
     Context,
@@ -38,6 +39,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.add_typer(offline.app)
 
 
 @app.callback()

@@ -1,0 +1,54 @@
+"""Commands that need no cluster, and their options. As in `main`, what they do is imported when they run."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelrollout.cli.errors import reported
+
+TRY = "Try"
+
+# ruff: noqa: PLC0415, PLR0913, PLR0917 - late imports are the point, and each option is an argument
+
+app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
+
+
+class Report(StrEnum):
+    """Forms of a report."""
+
+    TEXT = "text"
+    JSON = "json"
+    HTML = "html"
+
+
+Rollout = Annotated[
+    Path, typer.Option("--file", "-f", metavar="ROLLOUT", help="File with the ModelRollout.", show_default=False)
+]
+ReportOption = Annotated[Report, typer.Option("--output", "-o", help="Form of the report.")]
+
+
+@app.command(rich_help_panel=TRY)
+def simulate(
+    rollout: Rollout,
+    scenario: Annotated[
+        Path, typer.Option("--scenario", "-s", metavar="SCENARIO", help="What the world does.", show_default=False)
+    ],
+    runs: Annotated[int, typer.Option(min=1, max=1_000_000, help="How often it is played.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same runs, whatever the number of jobs.")] = 0,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, max=256, help="Processes; as many as cores.", show_default=False),
+    ] = None,
+    per_run: Annotated[bool, typer.Option("--per-run", help="Tell what came of each run.")] = False,
+    output: ReportOption = Report.TEXT,
+) -> None:
+    """Play a scenario with the operator's own decisions, without a cluster.
+
+    One run is told as a timeline, more of them as a distribution. Exits with 2 when a file cannot be used.
+    """
+    with reported():
+        from modelrollout.cli import simulate as simulating
+
+        simulating.run(rollout, scenario, runs=runs, seed=seed, jobs=jobs, per_run=per_run, output=output)

@@ -1,0 +1,177 @@
+"""The synthetic Prometheus: what range queries over the pods' counters would return."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from modelrollout.core.actions import Watch
+from modelrollout.core.evidence.windows import Past, Reading, Series
+from modelrollout.simulate.cluster import Cluster
+from modelrollout.simulate.curves import Floats
+from modelrollout.simulate.pods import PAST_CELL, PAST_CELLS, Batch
+from modelrollout.simulate.scenario import PrometheusDown, ScrapeGap
+from modelrollout.simulate.traffic import Layout
+
+STALENESS: Final = 300.0
+"""Seconds for which the newest sample stands for the present."""
+
+Values = tuple[float | None, ...]
+Build = Callable[[Layout, str, list[Values]], list[Series]]
+"""Makes the series of one pod from the values of each of its counters."""
+
+
+class Prometheus:
+    """Answers a watch as the adapter's queries would."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._grid = cluster.grid
+        events = cluster.stage.scenario.events
+        self._down = [(e.at, e.at + e.duration) for e in events if isinstance(e, PrometheusDown)]
+        gaps = [(e.at, e.at + e.duration, e.on) for e in events if isinstance(e, ScrapeGap)]
+        self._gaps = {
+            side: self._down + [(start, end) for start, end, on in gaps if on in (side, "both")]
+            for side in ("stable", "candidate")
+        }
+
+    def down(self, time: float) -> bool:
+        """Say whether queries fail."""
+        return any(start <= time < end for start, end in self._down)
+
+    def read(self, watch: Watch, until: int) -> dict[str, Reading]:
+        """Answer every metric of a watch up to the instant `until` (Unix seconds)."""
+        metrics = dict.fromkeys((*watch.metrics, *watch.past))
+        if self.down(self._cluster.now):
+            return dict.fromkeys(metrics, Reading(error="connection refused"))
+        base, window = self._cluster.stage.base, self._grid.window
+        rows = range((watch.since - base) // window, (until - base) // window + 1)
+        instants = tuple(base + row * window for row in rows)
+        return {
+            name: Reading(
+                instants,
+                tuple(self._side(name, watch.stable, rows)),
+                tuple(self._side(name, watch.candidate, rows)),
+                past=self._past(name, watch) if name in watch.past else None,
+            )
+            for name in metrics
+        }
+
+    def _side(self, name: str, revision: str, rows: range) -> list[Series]:
+        if name == "agreement":
+            comparer = self._cluster.comparers.get(revision)
+            return [] if comparer is None else self._series("errors", "candidate", comparer, rows)
+        fleet = self._cluster.fleets.get(revision)
+        side = "stable" if revision == self._cluster.stage.stable else "candidate"
+        result: list[Series] = []
+        for batch in fleet.batches if fleet is not None else ():
+            result += self._series(name, side, batch, rows)
+        return result
+
+    def _series(self, name: str, side: str, batch: Batch, rows: range) -> list[Series]:
+        if rows[-1] < int(batch.born.min()):
+            return []
+        batch.reach(rows[-1])
+        build, result = _BUILDERS[name], []
+        columns = _columns(name, batch.dice.shape)
+        if self._plain(side, batch, rows):
+            held = batch.held[rows[0] : rows[-1] + 1, :, columns]
+            pods = held.transpose(1, 2, 0).tolist()
+            for pod, values in zip(batch.names, pods, strict=True):
+                result += build(batch.dice.shape, pod, values)
+            return result
+        for index, pod in enumerate(batch.names):
+            seen = [self._visible(side, batch, index, row) for row in rows]
+            if any(row is not None for row in seen):
+                values = [
+                    tuple(None if row is None else float(batch.held[row, index, column]) for row in seen)
+                    for column in range(columns.start, columns.stop)
+                ]
+                result += build(batch.dice.shape, pod, values)
+        return result
+
+    def _plain(self, side: str, batch: Batch, rows: range) -> bool:
+        """Say whether every pod was scraped for every row."""
+        first, last = self._grid.instant(rows[0] - 1), self._grid.instant(rows[-1])
+        whole = int(batch.born.max()) <= rows[0] and float(batch.gone.min()) > last
+        return whole and not any(start <= last and first - STALENESS <= end for start, end in self._gaps[side])
+
+    def _visible(self, side: str, batch: Batch, pod: int, row: int) -> int | None:
+        """Return the row whose scrape is what a query at a row's instant finds; None where it finds nothing."""
+        instant = self._grid.instant(row)
+        if batch.gone[pod] <= instant:
+            return None
+        for earlier in range(row, max(int(batch.born[pod]), 0) - 1, -1):
+            scraped = float(batch.scraped(earlier)[pod])
+            if instant - scraped > STALENESS:
+                return None
+            if not any(start <= scraped < end for start, end in self._gaps[side]):
+                return earlier
+        return None
+
+    def _past(self, name: str, watch: Watch) -> Past:
+        """Return stable's counters of the hour before `since`, a minute apart."""
+        base, fleet = self._cluster.stage.base, self._cluster.fleets.get(watch.stable)
+        end = watch.since // PAST_CELL * PAST_CELL
+        instants = tuple(end - PAST_CELL * index for index in range(PAST_CELLS, -1, -1))
+        result: list[Series] = []
+        for batch in fleet.batches if fleet is not None else ():
+            held = [self._held(batch, instant - base - self._grid.phase) for instant in instants]
+            columns = _columns(name, batch.dice.shape)
+            for index, pod in enumerate(batch.names):
+                if all(one is None for one in held):
+                    continue
+                values = [
+                    tuple(None if one is None else float(one[index, column]) for one in held)
+                    for column in range(columns.start, columns.stop)
+                ]
+                result += _BUILDERS[name](batch.dice.shape, pod, values)
+        return Past(instants, tuple(result))
+
+    def _held(self, batch: Batch, time: float) -> Floats | None:
+        """Return what a batch's pods held at a time; None before they began."""
+        if time < 0.0:
+            cell = PAST_CELLS + int(time // PAST_CELL)
+            return None if batch.past is None or cell < 0 else batch.past[cell]
+        row = self._grid.row(time) - 1
+        if row < int(batch.born.max()):
+            return None
+        batch.reach(row)
+        held: Floats = batch.held[row]
+        return held
+
+
+def _columns(name: str, shape: Layout) -> slice:
+    """Return where a metric's counters are in `Batch.held`."""
+    if name in ("errors", "slo"):
+        return slice(0, 2)
+    part = {"latency": shape.requests, "predictions": shape.predicted, "inputs": shape.binned}[name]
+    return slice(part.start + 2, part.stop + 2)
+
+
+def _outcomes(_: Layout, pod: str, values: Sequence[Values]) -> list[Series]:
+    """Good and failed requests; the series of an error code is absent until its first error."""
+    good, bad = values
+    series = [Series(False, None, pod, tuple(good))]
+    if any(bad):
+        series.append(Series(True, None, pod, tuple(value or None for value in bad)))
+    return series
+
+
+def _latency(shape: Layout, pod: str, values: Sequence[Values]) -> list[Series]:
+    return [Series(False, le, pod, tuple(held)) for le, held in zip(shape.latency, values, strict=True)]
+
+
+def _predictions(shape: Layout, pod: str, values: Sequence[Values]) -> list[Series]:
+    return [Series(False, le, pod, tuple(held)) for le, held in zip(shape.predictions, values, strict=True)]
+
+
+def _inputs(_: Layout, pod: str, values: Sequence[Values]) -> list[Series]:
+    return [Series(False, float(index), pod, tuple(held), "feature") for index, held in enumerate(values)]
+
+
+_BUILDERS: Final[dict[str, Build]] = {
+    "errors": _outcomes,
+    "slo": _outcomes,
+    "latency": _latency,
+    "predictions": _predictions,
+    "inputs": _inputs,
+}

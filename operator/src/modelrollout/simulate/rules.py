@@ -1,0 +1,73 @@
+"""The ordering rules, checked at every action of every run."""
+
+from dataclasses import dataclass, field
+
+from modelrollout.api.status import Phase, Status, VerdictKind
+from modelrollout.core.actions import Action, DeleteRevision, Plan, SaveStatus, ScaleRevision, SetRoute
+from modelrollout.core.capacity import needed
+from modelrollout.core.evidence.windows import Reading
+from modelrollout.simulate.cluster import Cluster
+
+
+@dataclass
+class Rules:
+    """Looks on while plans are carried out, and notes what must never happen."""
+
+    cluster: Cluster
+    broken: list[str] = field(default_factory=list)
+    rejected: set[tuple[int, str]] = field(default_factory=set)
+    """Attempts that were rolled back, with their candidate."""
+
+    def planned(self, before: Status, made: Plan, readings: dict[str, Reading]) -> None:
+        """Check a plan as a whole: what no evidence speaks for must not move a rollout."""
+        after = made.status
+        self._must(after.weights.stable + after.weights.candidate == 100, "weights do not sum to 100")
+        if after.step is not None and after.step.verified is None:
+            self._must(after.window_end is None, "evidence counts before the route was verified")
+        news = after.history[-1] if after.history and after.history != before.history else None
+        if news is None or before.attempt != after.attempt:
+            return
+        silent = not readings or all(reading.error is not None for reading in readings.values())
+        if news.move == "RolledBack":
+            blamed = any(v.verdict is VerdictKind.FAIL for v in after.verdicts) or "crash" in news.message
+            self._must(blamed and not (silent and "crash" not in news.message), "rolled back without evidence of harm")
+        first = before.step is None
+        if news.move in ("Weight", "Promoted") and not first and before.step and before.step.name != "pause":
+            passed = after.verdicts or before.verdicts
+            shown = all(v.verdict is VerdictKind.PASS for v in before.verdicts) or not silent
+            self._must(bool(passed) and shown, f"{news.move} without evidence")
+
+    def acting(self, action: Action, made: Plan) -> None:
+        """Check an action just before it takes effect."""
+        match action:
+            case SetRoute(weights):
+                self._route(dict(weights), made)
+            case ScaleRevision(revision, replicas):
+                fleet = self.cluster.fleets[revision]
+                if replicas < fleet.desired:
+                    self._must(revision not in self.cluster.weights, "pods taken away while traffic flows")
+                    self._must(revision != made.status.previous, "the guard's way back was taken away")
+            case DeleteRevision(revision):
+                self._must(revision not in self.cluster.weights, "a revision with traffic was deleted")
+            case SaveStatus():
+                self._must(len(made.status.history) <= 30, "the history of the status has no bound")
+
+    def _route(self, weights: dict[str, int], made: Plan) -> None:
+        self._must(sum(weights.values()) == 100, "weights of the route do not sum to 100")
+        self._must(set(weights) <= set(self.cluster.fleets), "a weight for a revision that does not exist")
+        status, replicas = made.status, self.cluster.stage.rollout.spec.replicas
+        for revision, weight in weights.items():
+            fleet = self.cluster.fleets.get(revision)
+            risen = weight > self.cluster.weights.get(revision, 0)
+            back = status.phase is Phase.ROLLED_BACK or revision == status.stable
+            if risen and not back and fleet is not None:
+                self._must(fleet.ready(self.cluster.now) >= needed(replicas, weight), "traffic before capacity")
+            self._must((status.attempt, revision) not in self.rejected, "a rejected candidate got traffic again")
+        if status.phase is Phase.ROLLED_BACK:
+            first = made.actions[0]
+            self._must(isinstance(first, SetRoute), "a rollback wrote something before the route")
+            self.rejected.add((status.attempt, status.target or ""))
+
+    def _must(self, holds: bool, rule: str) -> None:
+        if not holds:
+            self.broken.append(f"{self.cluster.now:.1f}s: {rule}")
