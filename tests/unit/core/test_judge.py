@@ -7,11 +7,22 @@ import pytest
 from modelrollout.api.spec import Analysis
 from modelrollout.api.status import Reason, Verdict, VerdictKind
 from modelrollout.core.evidence.judge import Judgement, Question, enter_step, judge
-from modelrollout.core.evidence.windows import Reading, Series
+from modelrollout.core.evidence.windows import Past, Reading, Series
 
 ERRORS = Analysis.model_validate({"preset": "traefik", "metrics": [{"name": "errors"}]})
 LATENCY = Analysis.model_validate({"preset": "traefik", "metrics": [{"name": "latency"}]})
 BOUNDS = (0.01, 0.0125, 0.015625, 0.02, float("inf"))
+
+
+def calm(*series: tuple[float | None, bool, float]) -> Past:
+    """Return an hour of stable in which requests came steadily: bound, bad, and how many a minute of each counter."""
+    instants = tuple(range(-3600, 1, 60))
+    return Past(
+        instants,
+        tuple(
+            Series(bad, le, "g", tuple(float(int(k * rate)) for k in range(len(instants)))) for le, bad, rate in series
+        ),
+    )
 
 
 def errors(n_c: int, x_c: int, n_s: int = 1900, x_s: int = 2, past: int = 10_000) -> Reading:
@@ -23,7 +34,12 @@ def errors(n_c: int, x_c: int, n_s: int = 1900, x_s: int = 2, past: int = 10_000
             Series(True, None, "g", (before // 1000, before // 1000 + x)),
         )
 
-    return Reading(instants=(0, 10), stable=side(n_s, x_s, past), candidate=side(n_c, x_c, 0))
+    return Reading(
+        instants=(0, 10),
+        stable=side(n_s, x_s, past),
+        candidate=side(n_c, x_c, 0),
+        past=calm((None, False, 499.5), (None, True, 0.5)),
+    )
 
 
 def histogram(fast_c: float, fast_s: float = 0.9, n_c: int = 200, bounds: tuple[float, ...] = BOUNDS) -> Reading:
@@ -37,7 +53,8 @@ def histogram(fast_c: float, fast_s: float = 0.9, n_c: int = 200, bounds: tuple[
             for le, p, s in zip(les, usual, shares, strict=True)
         )
 
-    return Reading((0, 5, 10), side(1900, fast_s, 10_000, 100, BOUNDS), side(n_c, fast_c, 0, 0, bounds))
+    past = calm(*((le, False, 10 * share) for le, share in zip(BOUNDS, usual, strict=True)))
+    return Reading((0, 5, 10), side(1900, fast_s, 10_000, 100, BOUNDS), side(n_c, fast_c, 0, 0, bounds), past=past)
 
 
 def ask(
@@ -107,7 +124,8 @@ def test_a_slow_past_or_a_slow_start_of_stable_does_not_blind_latency(spoilt):
         for le, p, f, u in zip(BOUNDS, past, first, usual, strict=True)
     )
     candidate = tuple(Series(False, le, "g", (0, 0, n)) for le, n in zip(BOUNDS, (0, 0, 10, 60, 100), strict=True))
-    judgement = ask(LATENCY, {"latency": Reading((0, 5, 10), stable, candidate)})
+    before = calm(*((le, False, 10 * share) for le, share in zip(BOUNDS, past, strict=True)))
+    judgement = ask(LATENCY, {"latency": Reading((0, 5, 10), stable, candidate, past=before)})
     assert judgement.worst is VerdictKind.FAIL, judgement.verdicts[0].message
 
 
@@ -126,7 +144,7 @@ def test_a_window_is_never_counted_twice():
 
 def test_safety_is_earned_anew_at_every_weight_and_harm_is_kept():
     first = ask(ERRORS, {"errors": errors(300, 1)})
-    entered = enter_step(first.verdicts, 20)
+    entered = enter_step(ERRORS, first.verdicts, 20)
     assert entered[0].verdict is VerdictKind.NO_DATA
     later = Reading(
         instants=(20, 30),

@@ -82,6 +82,7 @@ class Verdict(ApiModel):
     message: str = Field(description="The verdict in one sentence.")
     stable: Tally = Field(Tally(), description="Counts of the stable revision.")
     candidate: Tally = Field(Tally(), description="Counts of the candidate.")
+    effect: str = Field("", description="Candidate less stable, in percentage points, with its 95% interval.")
     harm: str = Field("0.00", description="e-value against 'no worse than tolerated', as a natural logarithm.")
     safety: str = Field("0.00", description="e-value for 'safe at the next weight', as a natural logarithm.")
     evidence: str = Field("", description="State of the e-processes; opaque.", max_length=300)

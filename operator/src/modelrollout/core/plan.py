@@ -12,7 +12,7 @@ from modelrollout.core.conditions import conditions
 from modelrollout.core.converge import actions
 from modelrollout.core.draft import Draft
 from modelrollout.core.evidence import guard
-from modelrollout.core.evidence.judge import Judge, judge
+from modelrollout.core.evidence.judge import Judge, judge, past_wanted
 from modelrollout.core.observed import Observed
 from modelrollout.core.settings import Settings
 
@@ -139,7 +139,8 @@ def _watch(draft: Draft) -> Watch | None:
         return Watch(status.previous, status.stable, status.window_end, (guard.METRIC,))
     if draft.active and status.candidate is not None and status.weights.candidate:
         names = tuple(metric.name for metric in draft.spec.analysis.metrics)
-        return Watch(status.stable, status.candidate, status.window_end, names)
+        past = past_wanted(draft.spec.analysis, status.verdicts)
+        return Watch(status.stable, status.candidate, status.window_end, names, past)
     return None
 
 

@@ -69,7 +69,7 @@ def _verify_step(draft: Draft) -> None:
         since = draft.settings.grid((draft.now + draft.settings.settle).timestamp())
         draft.set(
             step=current.model_copy(update={"verified": draft.now}),
-            verdicts=enter_step(status.verdicts, since),
+            verdicts=enter_step(draft.spec.analysis, status.verdicts, since),
             verdict=VerdictKind.NO_DATA,
             window_end=since,
         )

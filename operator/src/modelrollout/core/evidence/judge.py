@@ -2,26 +2,19 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from modelrollout.api.spec import Analysis
-from modelrollout.api.status import Reason, Tally, Verdict, VerdictKind
+from modelrollout.api.status import Reason, Verdict, VerdictKind
 from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import eprocess, wording
-from modelrollout.core.evidence.eprocess import State
-from modelrollout.core.evidence.metrics import METRICS, Baseline, Choice
-from modelrollout.core.evidence.rates import Margin
-from modelrollout.core.evidence.windows import Reading, Window
+from modelrollout.core.evidence.case import Case, Outcome, Test
+from modelrollout.core.evidence.metrics import PAST, tests_of
+from modelrollout.core.evidence.windows import Reading
 
-MIN_REQUESTS: Final = 5
-"""Windows are joined until the candidate got this many requests; depends on traffic only, never on outcomes."""
-MAX_JOINED: Final = 120
-"""Seconds after which joined windows count even so."""
 GUARD_SHARE: Final = 0.1
 """Share of alpha kept for the guard after promotion, where no stable traffic is left to compare with."""
-SILENCE: Final = 30
-"""Seconds without one candidate request after which the hold is blamed on missing traffic."""
 LOOKBACK: Final = 3600
 """Seconds of stable's past that are read again while they do not suffice to begin."""
 
@@ -78,24 +71,39 @@ def judge(question: Question) -> Judgement:
     whatever their dependence (Vovk and Wang, arXiv 1912.06116). It passes when every metric passes on its own.
     """
     analysis = question.analysis
-    judged = [_judge_metric(question, choice) for choice in choices(analysis)]
-    shares = harm_shares(analysis)
-    scores = [math.log(shares[v.name]) + s.log_harm if s else -math.inf for v, s in judged]
+    tests = tests_of(analysis)
+    outcomes = [_judge_one(question, test) for test in tests]
+    shares = _shares(tests)
+    scores = [
+        math.log(share) + outcome.log_harm if share else -math.inf
+        for share, outcome in zip(shares, outcomes, strict=True)
+    ]
     failed = eprocess.log_sum_exp(scores) >= -math.log(parse_percent(analysis.false_rollback))
-    verdicts = [verdict for verdict, _ in judged]
+    verdicts = [outcome.verdict for outcome in outcomes]
     blamed = None
     if failed:
         index = max(range(len(scores)), key=scores.__getitem__)
-        blamed = verdicts[index].model_copy(
-            update={
-                "verdict": VerdictKind.FAIL,
-                "reason": Reason.HARMFUL,
-                "message": wording.failed(verdicts[index], analysis),
-            }
-        )
-        verdicts[index] = blamed
-    ends = [state.end if state else _seen_up_to(question, verdict.name) for verdict, state in judged]
+        message = wording.failed(verdicts[index], tests[index].metric, analysis)
+        changes = {"verdict": VerdictKind.FAIL, "reason": Reason.HARMFUL, "message": message}
+        blamed = verdicts[index] = verdicts[index].model_copy(update=changes)
+    ends = [
+        _seen_up_to(question, test.metric.name) if outcome.end is None else outcome.end
+        for test, outcome in zip(tests, outcomes, strict=True)
+    ]
     return Judgement(tuple(verdicts), min(ends, default=question.since), blamed)
+
+
+def _judge_one(question: Question, test: Test) -> Outcome:
+    unseen = Verdict(name=test.name, verdict=VerdictKind.NO_DATA, message=wording.WAITING)
+    last = next((v for v in question.verdicts if v.name == test.name), unseen)
+    reading = question.readings.get(test.metric.name)
+    if reading is None:
+        return Outcome(last, float(last.harm), question.since)
+    if reading.error is not None:
+        text = wording.provider_error(reading.error)
+        changes = {"verdict": VerdictKind.PROVIDER_ERROR, "reason": Reason.PROVIDER_ERROR, "message": text}
+        return Outcome(last.model_copy(update=changes), float(last.harm), question.since)
+    return test.judge(Case(question.analysis, last, reading, question.since, question.weight, question.next_weight))
 
 
 def _seen_up_to(question: Question, name: str) -> int:
@@ -104,16 +112,22 @@ def _seen_up_to(question: Question, name: str) -> int:
     return max(question.since, reading.instants[-1] - LOOKBACK) if reading and reading.instants else question.since
 
 
-def choices(analysis: Analysis) -> list[Choice]:
-    """Return the metrics of an analysis with the way each is counted."""
-    return [METRICS[metric.name](metric) for metric in analysis.metrics]
-
-
 def harm_shares(analysis: Analysis) -> dict[str, float]:
-    """Return each metric's share of alpha; they sum to 1 less the guard's."""
-    sizes = {metric.name: METRICS[metric.name](metric).share for metric in analysis.metrics}
-    total = sum(sizes.values())
-    return {name: (1.0 - GUARD_SHARE) * size / total for name, size in sizes.items()}
+    """Return each test's share of alpha, by the name of its verdict; they sum to 1 less the guard's."""
+    tests = tests_of(analysis)
+    return {test.name: share for test, share in zip(tests, _shares(tests), strict=True) if share}
+
+
+def _shares(tests: Sequence[Test]) -> list[float]:
+    total = sum(test.share for test in tests) or 1.0
+    return [(1.0 - GUARD_SHARE) * test.share / total for test in tests]
+
+
+def past_wanted(analysis: Analysis, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    """Return the metrics whose tests have not begun and look at stable's past first."""
+    begun = {verdict.name for verdict in verdicts if verdict.evidence}
+    names = (test.metric.name for test in tests_of(analysis) if test.name not in begun and test.metric.name in PAST)
+    return tuple(dict.fromkeys(names))
 
 
 def unearned(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -122,130 +136,12 @@ def unearned(verdicts: Sequence[Verdict]) -> list[Verdict]:
     return [verdict.model_copy(update=changes) for verdict in verdicts]
 
 
-def enter_step(verdicts: Sequence[Verdict], since: int) -> list[Verdict]:
+def enter_step(analysis: Analysis, verdicts: Sequence[Verdict], since: int) -> list[Verdict]:
     """Return the verdicts as a new step begins: safety to be earned anew, nothing counted before `since`."""
+    tests = {test.name: test for test in tests_of(analysis)}
     fresh = []
     for verdict in unearned(verdicts):
-        state = eprocess.unpack(verdict.evidence)
-        evidence = "" if state is None else eprocess.pack(eprocess.next_step(state, since))
+        test = tests.get(verdict.name)
+        evidence = test.enter_step(verdict.evidence, since) if test else ""
         fresh.append(verdict.model_copy(update={"evidence": evidence}))
     return fresh
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One metric of a question."""
-
-    question: Question
-    choice: Choice
-    last: Verdict
-    """What was said of it last."""
-
-    def without(self, reason: Reason, message: str) -> Verdict:
-        changes = {"verdict": VerdictKind.NO_DATA, "reason": reason, "message": message}
-        return self.last.model_copy(update=changes)
-
-
-def _judge_metric(question: Question, choice: Choice) -> tuple[Verdict, State | None]:
-    unseen = Verdict(name=choice.name, verdict=VerdictKind.NO_DATA, message=wording.WAITING)
-    case = _Case(question, choice, next((v for v in question.verdicts if v.name == choice.name), unseen))
-    state = eprocess.unpack(case.last.evidence)
-    reading = question.readings.get(choice.name)
-    if reading is None:
-        return case.last, state
-    if reading.error is not None:
-        text = wording.provider_error(reading.error)
-        changes = {"verdict": VerdictKind.PROVIDER_ERROR, "reason": Reason.PROVIDER_ERROR, "message": text}
-        return case.last.model_copy(update=changes), state
-    start = _first_instant(reading, question.since if state is None else state.end)
-    if start is None:
-        return case.last, state
-    if state is None:
-        start, first = _first_baseline(choice, reading, start)
-        if first.missing:
-            return case.without(Reason.WAITING if first.waits else Reason.UNREADABLE, first.missing), None
-        state = replace(
-            eprocess.begin(choice.test, reading.instants[start], first.rate, first.requests),
-            bucket=first.bucket,
-            shift=first.shift,
-        )
-    problem = choice.problem(reading, state)
-    if problem is not None:
-        return case.without(Reason.UNREADABLE, problem), state
-    folded, state = _fold(case, state, reading, start)
-    return _conclude(folded, state, reading), state
-
-
-def _first_baseline(choice: Choice, reading: Reading, start: int) -> tuple[int, Baseline]:
-    """Return the first instant at which stable's past suffices to begin; the last one tried where none does."""
-    past, index = choice.baseline(reading, start, start), start
-    while past.missing and index < len(reading.instants) - 2:
-        index += 1
-        past = choice.baseline(reading, start, index)
-    return index, past
-
-
-def _first_instant(reading: Reading, end: int) -> int | None:
-    """Return the index of the first instant not before `end`, if a window follows it."""
-    for index, instant in enumerate(reading.instants[:-1]):
-        if instant >= end:
-            return index
-    return None
-
-
-def _fold(case: _Case, state: State, reading: Reading, start: int) -> tuple[_Case, State]:
-    safe = safe_margin(case.question.analysis, case.choice, case.question.next_weight)
-    stable, candidate = case.last.stable, case.last.candidate
-    counts = case.choice.windows(reading, state, start)
-    for end, (n_c, x_c, n_s, x_s) in zip(reading.instants[start + 1 :], counts, strict=True):
-        candidate = Tally(requests=candidate.requests + n_c, bad=candidate.bad + x_c)
-        stable = Tally(requests=stable.requests + n_s, bad=stable.bad + x_s)
-        p = state.pending
-        joined = (p[0] + n_c, p[1] + x_c, p[2] + n_s, p[3] + x_s)
-        if joined[0] >= MIN_REQUESTS or (joined[0] > 0 and end - state.pending_since >= MAX_JOINED):
-            state = eprocess.update(state, case.choice.test, safe, Window(end, *joined))
-            state = replace(state, pending=(0, 0, 0, 0), pending_since=end)
-        else:
-            state = replace(state, end=end, pending=joined)
-    return replace(case, last=case.last.model_copy(update={"stable": stable, "candidate": candidate})), state
-
-
-def safe_margin(analysis: Analysis, choice: Choice, next_weight: int) -> Margin:
-    """Return the margin that a candidate must be shown to stay below before it gets `next_weight` per cent.
-
-    The harm budget is a share of all traffic, so the more traffic is at stake, the tighter the margin.
-    """
-    budget = parse_percent(analysis.harm_budget) * choice.budget_factor
-    return Margin(choice.test.margin.rho, min(0.5, choice.test.margin.delta + budget / (next_weight / 100.0)))
-
-
-def _conclude(case: _Case, state: State, reading: Reading) -> Verdict:
-    question = case.question
-    need = -math.log(parse_percent(question.analysis.false_promotion))
-    passed = state.safety_best >= need and state.log_harm <= wording.MAX_LOG_DOUBT
-    finding = wording.Finding(
-        verdict=case.last,
-        state=state,
-        safe=safe_margin(question.analysis, case.choice, question.next_weight),
-        need=need,
-        weight=question.weight,
-        next_weight=question.next_weight,
-        silent=state.pending[0] == 0 and state.end - state.pending_since >= SILENCE,
-        per_second=_candidate_rate(case.choice, state, reading),
-    )
-    reason, message = (Reason.SAFE, wording.passed(finding)) if passed else wording.missing(finding)
-    return case.last.model_copy(
-        update={
-            "verdict": VerdictKind.PASS if passed else VerdictKind.NO_DATA,
-            "reason": reason,
-            "message": message,
-            "harm": f"{state.log_harm:.2f}",
-            "safety": f"{state.log_safety:.2f}",
-            "evidence": eprocess.pack(state),
-        }
-    )
-
-
-def _candidate_rate(choice: Choice, state: State, reading: Reading) -> float | None:
-    seconds = reading.instants[-1] - reading.instants[0]
-    return sum(window[0] for window in choice.windows(reading, state, 0)) / seconds if seconds > 0 else None

@@ -98,3 +98,13 @@ def _binomial(x: int, n: int, theta: float, null: float) -> float:
     return (x * math.log(theta / null) if x else 0.0) + (
         (n - x) * math.log((1.0 - theta) / (1.0 - null)) if n > x else 0.0
     )
+
+
+def expected_gain(safe: Margin, rate: float) -> float:
+    """Return the nats of safety evidence that one candidate request is worth when it is as good as stable.
+
+    The Kullback-Leibler divergence between Poisson counts at stable's rate and at the margin.
+    """
+    rate = max(rate, 1e-6)
+    line = safe.of(rate)
+    return rate * math.log(rate / line) + (line - rate)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from modelrollout.api.metrics import Metric
 from modelrollout.api.spec import Analysis
-from modelrollout.api.status import Reason, Verdict
+from modelrollout.api.status import Reason, Verdict, VerdictKind
 from modelrollout.api.units import format_duration, parse_percent
-from modelrollout.core.evidence import eprocess
-from modelrollout.core.evidence.eprocess import State
-from modelrollout.core.evidence.metrics import expected_gain
-from modelrollout.core.evidence.rates import Margin
+from modelrollout.core.evidence.case import SILENCE
+from modelrollout.core.evidence.interval import difference
+from modelrollout.core.evidence.rates import Margin, expected_gain
 
 WAITING: Final = "waiting for the first window of evidence"
 MAX_LOG_DOUBT: Final = math.log(5.0)
@@ -22,18 +22,48 @@ MAX_LOG_DOUBT: Final = math.log(5.0)
 class Finding:
     """What is known of one metric once its windows are counted."""
 
-    verdict: Verdict
-    state: State
+    log_harm: float
+    log_safety: float
+    safety_best: float
+    """Largest log e-value of safety at this step."""
     safe: Margin
     """The margin that the next weight asks for."""
-    need: float
-    """Log e-value at which safety is shown."""
+    stable_rate: float
     weight: int
     next_weight: int
-    silent: bool
-    """The candidate has had no request for long."""
+    silent_for: int
+    """Seconds without a candidate request."""
     per_second: float | None
     """Candidate requests a second in the last reading; None where there was none."""
+    phi: float = 1.0
+    """Overdispersion: so many requests count as one."""
+
+
+def conclude(verdict: Verdict, analysis: Analysis, finding: Finding) -> Verdict:
+    """Return the verdict with kind, reason, sentence and numbers: Pass, or NoData with what is missing."""
+    need = -math.log(parse_percent(analysis.false_promotion))
+    passed = finding.safety_best >= need and finding.log_harm <= MAX_LOG_DOUBT
+    reason, message = (Reason.SAFE, _passed(verdict, finding)) if passed else _missing(verdict, finding, need)
+    return verdict.model_copy(
+        update={
+            "verdict": VerdictKind.PASS if passed else VerdictKind.NO_DATA,
+            "reason": reason,
+            "message": message,
+            "effect": effect(verdict),
+            "harm": f"{finding.log_harm:.2f}",
+            "safety": f"{finding.log_safety:.2f}",
+        }
+    )
+
+
+def effect(verdict: Verdict) -> str:
+    """Write the candidate's rate less stable's with its interval: `+0.4 points (-0.1 to +1.2)`; empty without both."""
+    c, s = verdict.candidate, verdict.stable
+    if not c.requests or not s.requests:
+        return ""
+    low, high = difference(c.bad, c.requests, s.bad, s.requests)
+    middle = c.bad / c.requests - s.bad / s.requests
+    return f"{100 * middle:+.3g} points ({100 * low:+.3g} to {100 * high:+.3g})"
 
 
 def percent(value: float) -> str:
@@ -58,23 +88,22 @@ def counts(verdict: Verdict) -> str:
     )
 
 
-def failed(verdict: Verdict, analysis: Analysis) -> str:
+def failed(verdict: Verdict, metric: Metric, analysis: Analysis) -> str:
     """Say why the rollout failed."""
     limit = 1.0 / parse_percent(analysis.false_rollback)
-    metric = next(m for m in analysis.metrics if m.name == verdict.name)
     allowed = " + ".join(percent(part) for part in metric.tolerated if part > 0.0)
+    by = f"; by {verdict.effect}" if verdict.effect else ""
     return (
-        f"{verdict.name} worse than the tolerated increase of {allowed or '0%'}: {counts(verdict)}; "
+        f"{verdict.name} worse than the tolerated increase of {allowed or '0%'}: {counts(verdict)}{by}; "
         f"e-value {e_value(float(verdict.harm))}, all metrics together reached {limit:g}"
     )
 
 
-def passed(finding: Finding) -> str:
+def _passed(verdict: Verdict, finding: Finding) -> str:
     """Say why the next weight is safe."""
-    verdict = finding.verdict
     return (
         f"safe at {finding.next_weight}%: {counts(verdict)}; less than {percent(finding.safe.delta)} above stable "
-        f"(e-value {e_value(finding.state.safety_best)})"
+        f"(e-value {e_value(finding.safety_best)})"
     )
 
 
@@ -83,21 +112,27 @@ def provider_error(error: str) -> str:
     return f"metrics provider did not answer ({error}); traffic stays as it is"
 
 
-def missing(finding: Finding) -> tuple[Reason, str]:
+def no_traffic(verdict: Verdict, weight: int) -> str:
+    """Say that the candidate gets no requests."""
+    if verdict.candidate.requests == 0:
+        return f"no request reached the candidate at {weight}% yet; send traffic, or check the gateway"
+    return f"no request reaches the candidate any more; so far {counts(verdict)}"
+
+
+def wait(more: float, per_second: float | None, weight: int) -> str:
+    """Say how long so many requests of the candidate take at today's traffic; empty where nobody knows."""
+    return f" (about {format_duration(timedelta(seconds=more / per_second))} at {weight}%)" if per_second else ""
+
+
+def _missing(verdict: Verdict, finding: Finding, need: float) -> tuple[Reason, str]:
     """Say what is missing for a verdict, and how long it should take at today's traffic."""
-    verdict, state = finding.verdict, finding.state
-    if finding.silent and verdict.candidate.requests == 0:
-        text = f"no request reached the candidate at {finding.weight}% yet; send traffic, or check the gateway"
-        return Reason.NO_TRAFFIC, text
-    if finding.silent:
-        return Reason.NO_TRAFFIC, f"no request reaches the candidate any more; so far {counts(verdict)}"
-    if state.log_harm > MAX_LOG_DOUBT:
-        odds = f"e-value for worse than tolerated {e_value(state.log_harm)}"
+    if finding.silent_for >= SILENCE:
+        return Reason.NO_TRAFFIC, no_traffic(verdict, finding.weight)
+    if finding.log_harm > MAX_LOG_DOUBT:
+        odds = f"e-value for worse than tolerated {e_value(finding.log_harm)}"
         return Reason.DOUBTFUL, f"doubtful: {counts(verdict)}; {odds}, no step forward above 5"
-    gain = expected_gain(finding.safe, eprocess.stable_rate(state))
-    more = max(1, math.ceil(max(0.0, finding.need - state.log_safety) / gain))
-    wait = ""
-    if finding.per_second:
-        wait = f" (about {format_duration(timedelta(seconds=more / finding.per_second))} at {finding.weight}%)"
-    text = f"needs about {more} more candidate requests{wait} to go to {finding.next_weight}%: {counts(verdict)}"
+    gain = expected_gain(finding.safe, finding.stable_rate) / finding.phi
+    more = max(1, math.ceil(max(0.0, need - finding.log_safety) / gain))
+    long = wait(more, finding.per_second, finding.weight)
+    text = f"needs about {more} more candidate requests{long} to go to {finding.next_weight}%: {counts(verdict)}"
     return Reason.COUNTING, text

@@ -1,0 +1,259 @@
+"""`latency`: slower answers, from whole histograms.
+
+Harm is tested on all buckets at once (`ordinal`), safety on the share of requests above one boundary near stable's
+90th percentile. The tolerated factor is in the boundaries: the candidate's lie higher than stable's by at least it.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from modelrollout.api.metrics import Metric
+from modelrollout.api.status import Reason, Tally, Verdict
+from modelrollout.api.units import parse_percent
+from modelrollout.core.evidence import counters, dispersion, eprocess, ordinal, two_sample, wording
+from modelrollout.core.evidence.boundaries import Cells, above, checksum, choose
+from modelrollout.core.evidence.case import Case, Outcome, Test
+from modelrollout.core.evidence.dispersion import Dispersion
+from modelrollout.core.evidence.rates import Margin, log_ratio
+from modelrollout.core.evidence.two_sample import MAX_JOINED, MIN_REQUESTS
+from modelrollout.core.evidence.windows import Past, Reading, Window
+
+MIN_PAST: Final = 50
+"""Requests of stable that are needed before boundaries can be chosen."""
+RECENT: Final = 5000
+"""Requests of stable's past, the newest, that choose them."""
+BUDGET_FACTOR: Final = 10.0
+"""A slow answer does less harm than a failed one: the budget for it is so many times as large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """All that is remembered of a metric."""
+
+    end: int
+    layout: int
+    """Checksum of the histogram's bounds."""
+    cells: Cells
+    scatter: Dispersion
+    harm: ordinal.State
+    safety: tuple[float, ...]
+    safety_best: float = 0.0
+
+    def pack(self) -> str:
+        """Write it as text, exact, below 300 characters."""
+        head = bytes((self.cells.at, *self.cells.low)).hex()
+        numbers = (self.scatter.phi, self.scatter.cap, *self.safety, self.safety_best)
+        words = (str(self.end), f"{self.layout:x}", head, *(f"{number:.6g}" for number in numbers))
+        return " ".join((*words, ordinal.pack(self.harm)))
+
+
+def unpack(text: str, bounds: Sequence[float], factor: float) -> Memory | None:
+    """Read what `pack` wrote; None for anything else. The candidate's boundaries follow from stable's."""
+    try:
+        end, layout, head, phi, cap, one, two, best, packed = text.split(" ")
+        at, *low = bytes.fromhex(head)
+        harm = ordinal.unpack(packed)
+        scatter = Dispersion(float(phi), float(cap))
+        high = [above(bounds, place, factor) if place < len(bounds) else None for place in low]
+        if harm is None or any(place is None for place in high):
+            high = [len(bounds)] * len(low)
+        if harm is None:
+            return None
+        cells = Cells(tuple(low), tuple(place if place is not None else 0 for place in high), at)
+        return Memory(int(end), int(layout, 16), cells, scatter, harm, (float(one), float(two)), float(best))
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Response times of one slice, or of all requests."""
+
+    metric: Metric
+    name: str
+    share: float
+    factor: float
+    """How much slower is tolerated."""
+    part: str = ""
+
+    def enter_step(self, evidence: str, since: int) -> str:
+        """Return the state as a new weight begins."""
+        if not evidence:
+            return ""
+        words = evidence.split(" ")
+        start = [f"{math.log(share):.6g}" for share in eprocess.SAFETY_PRIOR]
+        return " ".join((str(since), *words[1:5], *start, "0", *words[8:]))
+
+    def judge(self, case: Case) -> Outcome:
+        """Count response times."""
+        reading = two_sample.part_of(case.reading, self.part) if self.part else case.reading
+        bounds = counters.layout(reading.stable)
+        problem = _differ(bounds, counters.layout(reading.candidate))
+        memory = unpack(case.last.evidence, bounds, self.factor) if bounds else None
+        if case.last.evidence and memory is not None and memory.layout != checksum(bounds):
+            problem = "latency buckets of stable changed during the rollout"
+        if problem:
+            return Outcome(case.no_data(Reason.UNREADABLE, problem), float(case.last.harm), None)
+        if case.last.evidence and memory is None:  # no histogram in this reading: nothing to count or conclude
+            return case.unchanged(None)
+        start = case.first(case.since if memory is None else memory.end)
+        if start is None:
+            return case.unchanged(None if memory is None else memory.end)
+        if memory is None:
+            found, start = self._begin(case, reading, bounds, start)
+            if isinstance(found, Verdict):
+                return Outcome(found, 0.0, None)
+            memory = found
+        return self._count(case, reading, bounds, memory, start)
+
+    def _begin(self, case: Case, reading: Reading, bounds: Sequence[float], first: int) -> tuple[Memory | Verdict, int]:
+        """Choose boundaries from stable's past; where that is too short, from its first windows."""
+        if len(bounds) < 3:
+            return case.no_data(Reason.UNREADABLE, "no latency histogram of stable yet"), first
+        before = _recent(reading.past, bounds)
+        windows = counters.buckets(reading, reading.stable, bounds, first)
+        start, held = first, before
+        while held[-1] < MIN_PAST and start < len(reading.instants) - 2:
+            held = held + np.array(windows[start - first], dtype=np.float64)
+            start += 1
+        if held[-1] < MIN_PAST:
+            text = f"counting stable's latency first: {held[-1]:.0f} of {MIN_PAST} requests"
+            return case.no_data(Reason.WAITING, text), start
+        cells = choose(held, bounds, self.factor)
+        if isinstance(cells, str):
+            return case.no_data(Reason.UNREADABLE, cells), start
+        scatter = dispersion.measure(
+            _slow_cells(reading.past, bounds, cells.low[cells.at]), parse_percent(case.analysis.false_rollback)
+        )
+        return (
+            Memory(
+                end=reading.instants[start],
+                layout=checksum(bounds),
+                cells=cells,
+                scatter=Dispersion(float(f"{scatter.phi:.6g}"), float(f"{scatter.cap:.6g}")),
+                harm=ordinal.begin(cells.of(held, cells.low)),
+                safety=tuple(math.log(share) for share in eprocess.SAFETY_PRIOR),
+            ),
+            start,
+        )
+
+    def _count(self, case: Case, reading: Reading, bounds: Sequence[float], memory: Memory, start: int) -> Outcome:
+        stable = counters.buckets(reading, reading.stable, bounds, start)
+        candidate = counters.buckets(reading, reading.candidate, bounds, start)
+        cells, scatter = memory.cells, memory.scatter
+        design = ordinal.Design(
+            tuple(bounds[place] for place in cells.low),
+            tuple(bounds[place] for place in cells.high),
+            scatter.phi,
+            scatter.cap,
+        )
+        safe = self._safe_margin(case)
+        tally = [case.last.candidate.requests, case.last.candidate.bad, case.last.stable.requests, case.last.stable.bad]
+        c, s = np.zeros(len(cells.low) + 1), np.zeros(len(cells.low) + 1)
+        for end, row_c, row_s in zip(reading.instants[start + 1 :], candidate, stable, strict=True):
+            c, s = c + cells.of(row_c, cells.high), s + cells.of(row_s, cells.low)
+            if 0 < c.sum() < MIN_REQUESTS and end - memory.end < MAX_JOINED:
+                continue
+            grown = (*_slow(c, cells.at), *_slow(s, cells.at))
+            tally = [a + b for a, b in zip(tally, grown, strict=True)]
+            memory = _update(memory, design, safe, end, (c, s))
+            c, s = np.zeros(len(c)), np.zeros(len(s))
+        verdict = case.last.model_copy(
+            update={
+                "candidate": Tally(requests=tally[0], bad=tally[1]),
+                "stable": Tally(requests=tally[2], bad=tally[3]),
+                "evidence": memory.pack(),
+            }
+        )
+        seconds = reading.instants[-1] - reading.instants[start]
+        finding = wording.Finding(
+            log_harm=memory.harm.log_harm,
+            log_safety=eprocess.log_sum_exp(memory.safety),
+            safety_best=memory.safety_best,
+            safe=safe,
+            stable_rate=_slow_share(memory),
+            weight=case.weight,
+            next_weight=case.next_weight,
+            silent_for=0,
+            per_second=sum(row[-1] for row in candidate) / seconds if seconds else None,
+            phi=scatter.phi,
+        )
+        return Outcome(wording.conclude(verdict, case.analysis, finding), memory.harm.log_harm, memory.end)
+
+    def _safe_margin(self, case: Case) -> Margin:
+        budget = parse_percent(case.analysis.harm_budget) * BUDGET_FACTOR
+        return Margin(1.0, min(0.5, budget / (case.next_weight / 100.0)))
+
+
+def _differ(stable: Sequence[float], candidate: Sequence[float]) -> str | None:
+    if candidate and stable and tuple(candidate) != tuple(stable):
+        return "latency buckets of stable and candidate differ; give both the same buckets"
+    return None
+
+
+def _recent(past: Past | None, bounds: Sequence[float]) -> ordinal.Floats:
+    """Return cumulative counts of the newest requests in stable's past."""
+    held = np.zeros(len(bounds))
+    if past is None or len(past.instants) < 2:
+        return held
+    reading = Reading(past.instants, past.stable)
+    for row in reversed(counters.buckets(reading, past.stable, bounds, 0)):
+        held = held + np.array(row, dtype=np.float64)
+        if held[-1] >= RECENT:
+            break
+    return held
+
+
+def _slow_cells(past: Past | None, bounds: Sequence[float], place: int) -> list[list[dispersion.Cell]]:
+    """Return requests and slow ones of each source in each stretch of stable's past."""
+    if past is None or len(past.instants) < 2:
+        return []
+    reading = Reading(past.instants, past.stable)
+    rows = []
+    for source in sorted({one.source for one in past.stable}):
+        mine = tuple(one for one in past.stable if one.source == source)
+        cumulative = counters.buckets(reading, mine, bounds, 0)
+        rows.append([(row[-1], max(0, row[-1] - row[place])) for row in cumulative])
+    return [list(minute) for minute in zip(*rows, strict=True)]
+
+
+def _slow(cells: ordinal.Floats, at: int) -> tuple[int, int]:
+    return round(float(cells.sum())), round(float(cells[at + 1 :].sum()))
+
+
+def _slow_share(memory: Memory) -> float:
+    return float(memory.harm.shares[memory.cells.at + 1 :].sum())
+
+
+def _update(
+    memory: Memory, design: ordinal.Design, safe: Margin, end: int, counts: tuple[ordinal.Floats, ordinal.Floats]
+) -> Memory:
+    c, s = counts
+    window = Window(end, *_slow(c, memory.cells.at), *_slow(s, memory.cells.at))
+    rate = min(max(_slow_share(memory), 1e-6), 0.9)
+    line = safe.of(rate)
+    safety = tuple(
+        float(f"{value + _gain(window, ratio * rate, rate, line, safe) / design.phi:.6g}")
+        for ratio, value in zip(eprocess.SAFETY_RATIOS, memory.safety, strict=True)
+    )
+    best = max(memory.safety_best, float(f"{eprocess.log_sum_exp(safety):.6g}"))
+    harm = ordinal.update(memory.harm, design, c, s, window.end - memory.end)
+    return replace(memory, end=window.end, harm=harm, safety=safety, safety_best=best)
+
+
+def _gain(window: Window, theta: float, rate: float, line: float, safe: Margin) -> float:
+    return log_ratio(window, theta, rate, safe, bernoulli=True) if theta < min(line, 0.95) else 0.0
+
+
+def tests(metric: Metric) -> Iterator[Test]:
+    """Yield the tests of the metric: one, or one for each slice."""
+    factor, share = 1.0 + metric.tolerated[0], metric.weight or 1.0
+    if metric.slices is None:
+        yield Latency(metric, metric.name, share, factor)
+        return
+    for value in metric.slices.values:
+        yield Latency(metric, f"{metric.name}[{value}]", share / len(metric.slices.values), factor, value)

@@ -1,0 +1,166 @@
+"""A metric that is a share of bad requests, candidate against stable: from a reading to the two e-processes."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from modelrollout.api.metrics import Metric
+from modelrollout.api.spec import Analysis
+from modelrollout.api.status import Tally, Verdict
+from modelrollout.api.units import parse_percent
+from modelrollout.core.evidence import counters, dispersion, eprocess, gross, wording
+from modelrollout.core.evidence.case import Case, Outcome
+from modelrollout.core.evidence.dispersion import Dispersion
+from modelrollout.core.evidence.eprocess import Design, State
+from modelrollout.core.evidence.rates import Margin
+from modelrollout.core.evidence.windows import Past, Reading, Series, Window
+
+MIN_REQUESTS: Final = 5
+"""Windows are joined until the candidate got this many requests; depends on traffic only, never on outcomes."""
+MAX_JOINED: Final = 120
+"""Seconds after which joined windows count even so."""
+PRIOR_WEIGHT: Final = 5000
+"""Most that stable's past before the rollout weighs, in requests, so that its present counts soon."""
+
+Counts = Sequence[tuple[int, int, int, int]]
+"""n_c, x_c, n_s, x_s of each window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered of one metric: how its bad requests scatter, and the state of its tests."""
+
+    scatter: Dispersion
+    state: State
+    wealth: gross.Wealth = gross.START
+    """Of the test for gross failure."""
+
+    def pack(self) -> str:
+        """Write it as text: exact, for floats are written so that they read back the same."""
+        numbers = (self.scatter.phi, self.scatter.cap, *self.wealth)
+        return " ".join([*(f"{number!r}" for number in numbers), eprocess.pack(self.state)])
+
+
+def unpack(text: str) -> Memory | None:
+    """Read what `pack` wrote; None for anything else, such as the state of another version."""
+    *numbers, packed = text.split(" ")
+    state = eprocess.unpack(packed)
+    try:
+        phi, cap, one, two = (float(number) for number in numbers)
+    except ValueError:
+        return None
+    usable = phi >= 1.0 and cap > 0.0 and math.isfinite(one) and math.isfinite(two)
+    return Memory(Dispersion(phi, cap), state, (one, two)) if usable and state is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Two-sample test of a share; how to count it is handed in."""
+
+    metric: Metric
+    name: str
+    share: float
+    design: Design
+    budget_factor: float = 1.0
+    """What the harm budget is multiplied with."""
+
+    def enter_step(self, evidence: str, since: int) -> str:
+        """Return the state as a new weight begins."""
+        memory = unpack(evidence)
+        return "" if memory is None else replace(memory, state=eprocess.next_step(memory.state, since)).pack()
+
+    def safe_margin(self, analysis: Analysis, next_weight: int) -> Margin:
+        """Return the margin that a candidate must be shown to stay below before it gets `next_weight` per cent.
+
+        The harm budget is a share of all traffic, so the more traffic is at stake, the tighter the margin.
+        """
+        budget = parse_percent(analysis.harm_budget) * self.budget_factor
+        margin = self.design.margin
+        return Margin(margin.rho, min(0.5, margin.delta + budget / (next_weight / 100.0)))
+
+    def begin(
+        self, case: Case, end: int, rate: float, requests: float, cells: Sequence[Sequence[dispersion.Cell]]
+    ) -> Memory:
+        """Return what is remembered before the first window, which begins at `end`, from stable's past."""
+        scatter = dispersion.measure(cells, parse_percent(case.analysis.false_rollback))
+        state = eprocess.begin(self.design, end, rate, min(requests, PRIOR_WEIGHT))
+        return Memory(Dispersion(round(scatter.phi, 3), round(scatter.cap, 3)), state)
+
+    def count(self, case: Case, memory: Memory, start: int, counts: Counts) -> Outcome:
+        """Count the windows after position `start` of the reading, and conclude."""
+        last, memory = self._fold(case, memory, zip(case.reading.instants[start + 1 :], counts, strict=True))
+        state = memory.state
+        log_harm = gross.combined(state.log_harm, memory.wealth, last.candidate.requests)
+        verdict = wording.conclude(
+            last.model_copy(update={"evidence": memory.pack()}),
+            case.analysis,
+            wording.Finding(
+                log_harm=log_harm,
+                log_safety=state.log_safety,
+                safety_best=state.safety_best,
+                safe=self.safe_margin(case.analysis, case.next_weight),
+                stable_rate=eprocess.stable_rate(state),
+                weight=case.weight,
+                next_weight=case.next_weight,
+                silent_for=state.end - state.pending_since if state.pending[0] == 0 else 0,
+                per_second=_per_second(case.reading, counts),
+                phi=memory.scatter.phi,
+            ),
+        )
+        return Outcome(verdict, log_harm, state.end)
+
+    def _fold(
+        self, case: Case, memory: Memory, windows: Iterable[tuple[int, tuple[int, int, int, int]]]
+    ) -> tuple[Verdict, Memory]:
+        design = replace(self.design, phi=memory.scatter.phi, cap=memory.scatter.cap)
+        safe, state = self.safe_margin(case.analysis, case.next_weight), memory.state
+        wealth = memory.wealth
+        stable, candidate = case.last.stable, case.last.candidate
+        total = [candidate.requests, candidate.bad, stable.requests, stable.bad]
+        for end, window in windows:
+            total = [a + b for a, b in zip(total, window, strict=True)]
+            p = state.pending
+            joined = (p[0] + window[0], p[1] + window[1], p[2] + window[2], p[3] + window[3])
+            if joined[0] >= MIN_REQUESTS or (joined[0] > 0 and end - state.pending_since >= MAX_JOINED):
+                whole = Window(end, *joined)
+                wealth = gross.update(wealth, whole, eprocess.stable_rate(state))
+                state = eprocess.update(state, design, safe, whole)
+                state = replace(state, pending=(0, 0, 0, 0), pending_since=end)
+            else:
+                state = replace(state, end=end, pending=joined)
+        tallies = {
+            "candidate": Tally(requests=total[0], bad=total[1]),
+            "stable": Tally(requests=total[2], bad=total[3]),
+        }
+        return case.last.model_copy(update=tallies), Memory(memory.scatter, state, wealth)
+
+
+def past_cells(past: Past | None) -> list[list[dispersion.Cell]]:
+    """Return requests and bad ones of each source of stable in each stretch of its past."""
+    if past is None or len(past.instants) < 2:
+        return []
+    known = counters.sources_known(past.stable, len(past.instants))
+    places = {source: place for place, source in enumerate(known)}
+    cells = [[[0, 0] for _ in places] for _ in past.instants[1:]]
+    for one in past.stable:
+        place = places[one.source]
+        for minute, grown in zip(cells, counters.increments(one, known[one.source], 0), strict=True):
+            minute[place][0] += grown
+            minute[place][1] += grown if one.bad else 0
+    return [[(n, x) for n, x in minute] for minute in cells]
+
+
+def part_of(reading: Reading, part: str) -> Reading:
+    """Return what a reading holds of one slice."""
+
+    def only(series: Sequence[Series]) -> tuple[Series, ...]:
+        return tuple(one for one in series if one.part == part)
+
+    past = None if reading.past is None else replace(reading.past, stable=only(reading.past.stable))
+    return replace(reading, stable=only(reading.stable), candidate=only(reading.candidate), past=past)
+
+
+def _per_second(reading: Reading, counts: Counts) -> float | None:
+    seconds = reading.instants[-1] - reading.instants[-1 - len(counts)]
+    return sum(window[0] for window in counts) / seconds if seconds > 0 else None
