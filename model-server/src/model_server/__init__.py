@@ -1,1 +1,3 @@
-"""A small model server that speaks the Open Inference Protocol over JSON."""
+"""A model server that speaks the Open Inference Protocol and counts what a rollout can be judged by."""
+
+__version__ = "0.2.0"

@@ -21,10 +21,11 @@ def main() -> None:
         log.error("%s", error)
         sys.exit(BAD_SETTINGS)
     try:
-        run(settings)
+        code = run(settings)
     except OSError as error:
         log.error("PORT=%d: cannot listen there: %s; use another port", settings.port, error)
         sys.exit(BAD_SETTINGS)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

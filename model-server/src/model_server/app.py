@@ -1,52 +1,44 @@
-"""The HTTP side: a plain ASGI application."""
+"""The HTTP side: a plain ASGI application, driven without a framework."""
 
 import json
-import logging
+import os
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
-from model_server import protocol
-from model_server.faults import Faults
-from model_server.metrics import CONTENT_TYPE, Metrics
+from model_server import __version__, feedback, protocol
+from model_server.codec import Reader, Writer
+from model_server.engine import Engine, InferenceError, State
 from model_server.model import Model
+from model_server.openapi import document
+from model_server.protocol import JSON, BadRequestError
 from model_server.settings import Settings
+from model_server.signals import CONTENT_TYPE, Signals
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
 
 MAX_BODY = 1 << 20
-JSON = "application/json"
-
-log = logging.getLogger("model_server")
+BINARY = "application/octet-stream"
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_MODEL_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/infer|/ready)?")
+_NEXT = count(int.from_bytes(os.urandom(7), "big"))
+_PROCESS = os.urandom(8).hex()
+_JSON_TYPE = (b"content-type", JSON.encode())
 
 
-@dataclass
-class State:
-    """What the process tells the application: whether the model is loaded, and whether an end is near."""
-
-    loaded: bool = False
-    draining: bool = False
-
-    @property
-    def ready(self) -> bool:
-        """Whether new requests should come here."""
-        return self.loaded and not self.draining
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer."""
+    """An HTTP answer; `headers` come in addition to those that every answer has."""
 
     status: int
     body: bytes
-    content_type: str = JSON
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: tuple[tuple[bytes, bytes], ...] = (_JSON_TYPE,)
 
 
 class _GoneError(Exception):
@@ -54,7 +46,8 @@ class _GoneError(Exception):
 
 
 def _json(status: int, document: object, **headers: str) -> Answer:
-    return Answer(status, json.dumps(document, separators=(",", ":")).encode(), JSON, headers)
+    extra = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
+    return Answer(status, json.dumps(document, separators=(",", ":")).encode(), (_JSON_TYPE, *extra))
 
 
 def _error(status: int, text: str, **headers: str) -> Answer:
@@ -62,118 +55,220 @@ def _error(status: int, text: str, **headers: str) -> Answer:
 
 
 class App:
-    """Answers health, metadata, inference and metrics requests."""
+    """Answers health, metadata, inference, feedback and metrics requests."""
 
-    def __init__(self, settings: Settings, model: Model, state: State) -> None:
-        self._name, self._version = settings.model_name, settings.model_version
-        self._model, self._state = model, state
-        self._faults = Faults(settings.latency, settings.error_rate, settings.seed)
-        self._metrics = Metrics()
-        self._model_path = f"/v2/models/{self._name}"
+    def __init__(self, settings: Settings, model: Model | None, state: State, previous: Model | None = None) -> None:
+        self._settings, self._state = settings, state
+        self.signals = Signals()
+        self._requests = self.signals.requests
+        self.engine: Engine | None = None
+        self._about: Headers = []
+        self._infer_path = ""
         self._gets: dict[str, Callable[[], Answer]] = {
+            "/v2": self._server,
             "/v2/health/live": lambda: _json(200, {"live": True}),
             "/v2/health/ready": self._ready,
-            "/metrics": lambda: Answer(200, self._metrics.render(), CONTENT_TYPE),
-            self._model_path: lambda: _json(200, protocol.metadata(self._model, self._name, self._version)),
+            "/metrics": lambda: Answer(200, self.signals.render(), ((b"content-type", CONTENT_TYPE.encode()),)),
+            "/openapi.json": lambda: _json(200, document()),
         }
+        if model:
+            self.install(model, previous)
+
+    def install(self, model: Model, previous: Model | None = None) -> None:
+        """Begin to serve a model.
+
+        Raises ModelError when it does not fit the settings.
+        """
+        engine = Engine(self._settings, model, self.signals, previous)
+        self._reader, self._writer = Reader(engine.model), Writer(engine.model, engine.name, engine.version)
+        self._about = [
+            (b"x-model-name", engine.name.encode()),
+            (b"x-model-version", engine.version.encode()),
+            (b"x-model-hash", model.sha256[:16].encode()),
+        ]
+        self._infer_path = f"/v2/models/{engine.name}/infer"
+        self.engine = engine
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
-        request_id = _request_id(scope["headers"])
         path: str = scope["path"]
-        if path.startswith("/v2/models/") and path.endswith("/infer"):
-            await self._counted_infer(scope, receive, send, request_id)
-        else:
-            await self._send(send, self._get(scope["method"], path), request_id)
-
-    def _get(self, method: str, path: str) -> Answer:
-        handler = self._gets.get(path)
-        if handler is None:
-            return _error(404, f"nothing at {path[:120]!r}; the model is at {self._model_path}")
-        if method not in ("GET", "HEAD"):
-            return _error(405, f"{path} answers GET only", allow="GET, HEAD")
-        return handler()
-
-    def _ready(self) -> Answer:
-        ready = self._state.ready
-        return _json(200 if ready else 503, {"ready": ready})
+        request_id, json_bytes = _read_headers(scope["headers"])
+        if path == self._infer_path or (path.startswith("/v2/models/") and path.endswith("/infer")):
+            await self._counted_infer(scope, receive, send, (request_id, json_bytes))
+            return
+        try:
+            answer = await self._feedback(scope, receive) if path == "/feedback" else self._get(scope["method"], path)
+        except _GoneError:
+            return
+        await self._send(send, answer, request_id)
 
     async def _counted_infer(
-        self, scope: MutableMapping[str, Any], receive: Receive, send: Send, request_id: str
+        self, scope: MutableMapping[str, Any], receive: Receive, send: Send, head: tuple[str, bytes | None]
     ) -> None:
         started, code = time.perf_counter(), None
-        self._metrics.started()
+        requests = self._requests
+        requests.in_flight += 1
         try:
-            answer = await self._infer(scope, receive, request_id)
-            await self._send(send, answer, request_id)
+            try:
+                answer = await self._infer(scope, receive, head, started)
+            except InferenceError as error:
+                requests.errors[error.kind] += 1
+                answer = _refusal(error)
+            except BadRequestError as error:
+                requests.errors["schema"] += 1
+                requests.violated(error.feature, error.kind)
+                answer = _error(400, str(error))
+            await self._send(send, answer, head[0])
             code = answer.status
         except _GoneError:
             pass
         finally:
-            self._metrics.ended(code, time.perf_counter() - started)
+            requests.ended(code, time.perf_counter() - started)
 
-    async def _infer(self, scope: MutableMapping[str, Any], receive: Receive, request_id: str) -> Answer:
+    async def _infer(
+        self, scope: MutableMapping[str, Any], receive: Receive, head: tuple[str, bytes | None], started: float
+    ) -> Answer:
         if scope["method"] != "POST":
-            return _error(405, "inference takes POST only", allow="POST")
-        if scope["path"] != f"{self._model_path}/infer":
-            return _error(404, f"no such model here; the model is at {self._model_path}")
-        body = await _read(receive)
+            raise InferenceError(405, "path", "inference takes POST only")
+        if scope["path"] != self._infer_path and self.engine:
+            self._found(scope["path"])
+        if self._requests.in_flight > self._settings.max_in_flight:
+            raise InferenceError(503, "limit", f"more than {self._settings.max_in_flight} requests at once; try later")
+        body = await _read(receive, self._settings.max_body)
         if body is None:
-            return _error(413, f"the body is larger than {MAX_BODY} bytes; send fewer rows", connection="close")
-        if not self._state.loaded:
-            return _error(503, f"model {self._name!r} is still loading", **{"retry-after": "1"})
-        return await self._predict(body, request_id)
-
-    async def _predict(self, body: bytes, request_id: str) -> Answer:
-        try:
-            request = protocol.parse(body, len(self._model.features))
-        except protocol.BadRequestError as error:
-            return _error(400, str(error))
-        try:
-            if await self._faults.strike():
-                return _error(500, "inference failed (asked for by ERROR_RATE)")
-            probabilities = self._model.predict(request.rows)
-        except Exception:
-            log.exception("inference failed, request id %s", request_id)
-            return _error(500, "inference failed")
+            text = f"the body is larger than {self._settings.max_body} bytes; send fewer rows"
+            raise InferenceError(413, "size", text)
+        engine = self.engine
+        if engine is None or not self._state.loaded:
+            raise InferenceError(503, "loading", "the model is still loading")
+        request_id, json_bytes = head
+        request = self._reader.read(body, None if json_bytes is None else _length(json_bytes))
+        predictions, fallback = await engine.infer(request, request_id, started)
         identity = request.id or request_id
-        return _json(200, protocol.answer(self._name, self._version, identity, self._model.output, probabilities))
+        if request.binary:
+            content, size = self._writer.binary(identity, predictions, request.rows, fallback)
+            kind = (b"content-type", BINARY.encode())
+            return Answer(200, content, (kind, (b"inference-header-content-length", b"%d" % size)))
+        content = self._writer.json(identity, predictions, request.rows, fallback)
+        if fallback:
+            return Answer(200, content, (_JSON_TYPE, (b"x-model-fallback", fallback.encode())))
+        return Answer(200, content)
+
+    def _found(self, path: str) -> str:
+        """Return what of the model a path asks for; raise InferenceError when it names another model or version."""
+        engine = self.engine
+        if engine is None:
+            raise InferenceError(503, "loading", "the model is still loading")
+        match = _MODEL_PATH.fullmatch(path)
+        if not match or match[1] != engine.name:
+            raise InferenceError(404, "path", f"no such model here; the model is at /v2/models/{engine.name}")
+        if match[2] not in (None, engine.version):
+            raise InferenceError(404, "path", f"no such version here; model {engine.name!r} is at {engine.version!r}")
+        return match[3] or ""
+
+    def _get(self, method: str, path: str) -> Answer:
+        handler = self._gets.get(path.rstrip("/") or "/") or self._model_handler(path)
+        if handler is None:
+            place = f"/v2/models/{self.engine.name}" if self.engine else "still loading"
+            return _error(404, f"nothing at {path[:120]!r}; the model is at {place}")
+        if method not in ("GET", "HEAD"):
+            return _error(405, f"{path} answers GET only", allow="GET, HEAD")
+        return handler()
+
+    def _model_handler(self, path: str) -> Callable[[], Answer] | None:
+        if not path.startswith("/v2/models/"):
+            return None
+        try:
+            asked = self._found(path)
+        except InferenceError as error:
+            refusal = _refusal(error)
+            return lambda: refusal
+        return self._model_ready if asked == "/ready" else self._metadata
+
+    def _server(self) -> Answer:
+        extensions = ["binary_tensor_data"]
+        return _json(200, {"name": "model-server", "version": __version__, "extensions": extensions})
+
+    def _ready(self) -> Answer:
+        ready = self._state.ready
+        return _json(200 if ready else 503, {"live": True, "ready": ready})
+
+    def _model_ready(self) -> Answer:
+        ready = self._state.ready
+        return _json(200 if ready else 503, {"name": self.engine.name if self.engine else "", "ready": ready})
+
+    def _metadata(self) -> Answer:
+        if self.engine is None:
+            return _error(503, "the model is still loading", retry_after="1")
+        return _json(200, protocol.metadata(self.engine.model, self.engine.name, self.engine.version))
+
+    async def _feedback(self, scope: MutableMapping[str, Any], receive: Receive) -> Answer:
+        if scope["method"] != "POST":
+            return _error(405, "feedback takes POST only", allow="POST")
+        body = await _read(receive, self._settings.max_body)
+        if body is None:
+            return _error(413, f"the body is larger than {self._settings.max_body} bytes", connection="close")
+        if self.signals.labels is None:
+            return _error(503, "the model is still loading", retry_after="1")
+        try:
+            return _json(200, feedback.take(body, self.signals.labels))
+        except feedback.FeedbackError as error:
+            return _error(400, str(error))
 
     async def _send(self, send: Send, answer: Answer, request_id: str) -> None:
-        headers = {
-            "content-type": answer.content_type,
-            "content-length": str(len(answer.body)),
-            "x-request-id": request_id,
-            "x-model-name": self._name,
-            "x-model-version": self._version,
-            **answer.headers,
-        }
+        headers = [
+            *answer.headers,
+            (b"content-length", b"%d" % len(answer.body)),
+            (b"x-request-id", request_id.encode("latin-1")),
+            *self._about,
+        ]
         if self._state.draining:
             # A gateway that keeps this connection would lose a request on it when the process ends.
-            headers["connection"] = "close"
-        pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
 
-async def _read(receive: Receive) -> bytes | None:
+def _refusal(error: InferenceError) -> Answer:
+    extra: dict[int, dict[str, str]] = {
+        405: {"allow": "POST"},
+        413: {"connection": "close"},
+        503: {"retry_after": "1"},
+    }
+    return _error(error.status, str(error), **extra.get(error.status, {}))
+
+
+async def _read(receive: Receive, limit: int) -> bytes | None:
     """Return the request's body, None when it is too large; raise _GoneError when the caller hung up."""
-    parts, size, more = [], 0, True
-    while more:
-        message = await receive()
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        return body if len(body) <= limit else None
+    parts, size = [body], len(body)
+    while message["type"] == "http.disconnect" or message.get("more_body", False):
         if message["type"] == "http.disconnect":
             raise _GoneError
-        part: bytes = message.get("body", b"")
-        size += len(part)
-        if size > MAX_BODY:
+        if size > limit:
             return None
-        parts.append(part)
-        more = message.get("more_body", False)
-    return b"".join(parts)
+        message = await receive()
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+    return b"".join(parts) if size <= limit else None
 
 
-def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
+def _read_headers(headers: Headers) -> tuple[str, bytes | None]:
+    """Return the caller's request id, or a new one, and the length of the JSON before binary tensors."""
+    request_id, json_bytes = "", None
     for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return value.decode("ascii")
-    return uuid.uuid4().hex
+            request_id = value.decode("ascii")
+        elif name == b"inference-header-content-length":
+            json_bytes = value
+    return request_id or f"{_PROCESS}{next(_NEXT):016x}", json_bytes
+
+
+def _length(text: bytes) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise BadRequestError("Inference-Header-Content-Length must be a whole number", "json") from None

@@ -1,107 +1,56 @@
-"""The Open Inference Protocol's JSON: requests to rows, predictions to answers."""
+"""What the Open Inference Protocol and this server agree on."""
 
-import json
-import math
+from array import array
 from dataclasses import dataclass
 from typing import Any
 
 from model_server.model import Model
 
 INPUT = "features"
-DATATYPES = {"FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
+JSON = "application/json"
+DATATYPES = frozenset(
+    {"FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
+)
 MAX_ROWS = 1024
 
 
 class BadRequestError(ValueError):
-    """The request cannot be answered as it is; the text says what to change."""
+    """The request cannot be answered as it is; the text says what to change.
+
+    `kind` and `feature` are what the schema violation is counted under.
+    """
+
+    def __init__(self, text: str, kind: str = "shape", feature: str = "") -> None:
+        super().__init__(text)
+        self.kind, self.feature = kind, feature
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class InferRequest:
-    """The rows to predict, each as long as the model's features, and the caller's id."""
+    """The rows to predict, flat and as the model reads them, and the caller's id.
 
-    rows: list[list[float]]
-    id: str | None
+    `violations` are (feature, kind) of values that were let pass as missing; `binary` asks for bytes as the answer.
+    """
+
+    values: "array[float]"
+    rows: int
+    id: str | None = None
+    binary: bool = False
+    violations: tuple[tuple[str, str], ...] = ()
 
 
 def metadata(model: Model, name: str, version: str) -> dict[str, Any]:
     """Return the answer to a question for the model's metadata."""
+    about = model.metadata
+    number = "FP64" if model.evaluator.typecode == "d" else "FP32"
+    shape = [-1] if model.evaluator.outputs == 1 else [-1, model.evaluator.outputs]
+    known = {"data": about.data, "run": about.run, "registry_version": about.registry_version, "code": about.code}
     return {
         "name": name,
         "versions": [version],
-        "platform": "decision-trees",
-        "inputs": [{"name": INPUT, "datatype": "FP64", "shape": [-1, len(model.features)]}],
-        "outputs": [{"name": model.output, "datatype": "FP64", "shape": [-1]}],
-        "parameters": {"features": list(model.features)},
+        "platform": f"{about.format}_{about.file.rpartition('.')[2]}",
+        "inputs": [{"name": INPUT, "datatype": number, "shape": [-1, model.width]}],
+        "outputs": [{"name": about.output, "datatype": "FP64", "shape": shape}],
+        "parameters": {"features": list(about.names)},
+        "properties": {"sha256": model.sha256, **{key: value for key, value in known.items() if value}},
     }
-
-
-def parse(body: bytes, width: int) -> InferRequest:
-    """Read a request for rows of `width` numbers.
-
-    Raises BadRequestError.
-    """
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        raise BadRequestError("the body is not JSON") from None
-    if not isinstance(document, dict):
-        raise BadRequestError("the body must be a JSON object with 'inputs'")
-    request_id = document.get("id")
-    if request_id is not None and not isinstance(request_id, str):
-        raise BadRequestError("'id' must be a string")
-    return InferRequest(_rows(_tensor(document.get("inputs")), width), request_id)
-
-
-def answer(name: str, version: str, request_id: str, output: str, probabilities: list[float]) -> dict[str, Any]:
-    """Return the answer to a request."""
-    tensor = {"name": output, "datatype": "FP64", "shape": [len(probabilities)], "data": probabilities}
-    return {"model_name": name, "model_version": version, "id": request_id, "outputs": [tensor]}
-
-
-def _tensor(inputs: object) -> dict[str, Any]:
-    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
-        raise BadRequestError(f"'inputs' must be a list of one tensor named {INPUT!r}")
-    tensor: dict[str, Any] = inputs[0]
-    if tensor.get("name") != INPUT:
-        raise BadRequestError(f"inputs[0].name must be {INPUT!r}, got {_short(tensor.get('name'))}")
-    if not isinstance(tensor.get("datatype"), str) or tensor["datatype"] not in DATATYPES:
-        got = _short(tensor.get("datatype"))
-        raise BadRequestError(f"inputs[0].datatype must be a number type such as 'FP64', got {got}")
-    return tensor
-
-
-def _rows(tensor: dict[str, Any], width: int) -> list[list[float]]:
-    shape: Any = tensor.get("shape")
-    data: Any = tensor.get("data")
-    integers = isinstance(shape, list) and [type(size) for size in shape] == [int, int]
-    if not integers or not 1 <= shape[0] <= MAX_ROWS or shape[1] != width:
-        raise BadRequestError(f"inputs[0].shape must be [rows, {width}] with 1 to {MAX_ROWS} rows, got {_short(shape)}")
-    count: int = shape[0]
-    if not isinstance(data, list):
-        raise BadRequestError("inputs[0].data must be a list of numbers")
-    if data and isinstance(data[0], list):
-        if any(not isinstance(row, list) or len(row) != width for row in data):
-            raise BadRequestError(f"inputs[0].data has a row that is not a list of {width} numbers")
-        data = [value for row in data for value in row]
-    if len(data) != count * width:
-        raise BadRequestError(f"inputs[0].data must hold {count * width} numbers for shape {shape}, got {len(data)}")
-    values = [_finite(value) for value in data]
-    return [values[start : start + width] for start in range(0, len(values), width)]
-
-
-def _finite(value: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if math.isfinite(number):
-            return number
-    raise BadRequestError(f"inputs[0].data must hold finite numbers, got {_short(value)}")
-
-
-def _short(value: object) -> str:
-    # What a caller sent may be huge, and an error should stay one line.
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -2,17 +2,22 @@
 
 import asyncio
 import errno
+import importlib
+import importlib.util
 import logging
 import os
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 
-from model_server.app import App, State
-from model_server.model import built_in
+from model_server.app import App
+from model_server.engine import State
+from model_server.metadata import ModelError
+from model_server.model import Model, load
 from model_server.settings import Settings
 
 # Gateways keep idle connections for about 90 s; the side that closes first must be theirs,
@@ -20,7 +25,9 @@ from model_server.settings import Settings
 KEEP_ALIVE_S = 120
 FINISH_S = 20  # for requests in flight after the drain
 BACKLOG = 2048
+FLUSH_S = 1.0
 CRASHED = 1
+BAD_MODEL = 3
 
 log = logging.getLogger("model_server")
 
@@ -34,8 +41,10 @@ class Server(uvicorn.Server):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._state = State()
+        self._app = App(settings, None, self._state)
+        self.exit_code = 0
         config = uvicorn.Config(
-            App(settings, built_in(), self._state),
+            self._app,
             http="httptools",
             ws="none",
             lifespan="off",
@@ -63,14 +72,36 @@ class Server(uvicorn.Server):
         if self._settings.crash_after is not None:
             loop.call_later(self._settings.crash_after, _crash, self._settings.crash_after)
         with _listen(self._settings.port) as listener:
-            loop.call_later(self._settings.start_delay, self._load)
             log.info("listening on port %d", listener.getsockname()[1])
+            loading = loop.create_task(self._load())
+            flushing = loop.create_task(self._flush())
             await self.serve(sockets=[listener])
+            loading.cancel()
+            flushing.cancel()
+        if self._app.engine and self._app.engine.log:
+            self._app.engine.log.flush()
         log.info("stopped")
 
-    def _load(self) -> None:
-        self._state.loaded = True
-        log.info("model %s version %s is ready", self._settings.model_name, self._settings.model_version)
+    async def _load(self) -> None:
+        await asyncio.sleep(self._settings.start_delay)
+        try:
+            model, previous = await asyncio.get_running_loop().run_in_executor(None, _models, self._settings)
+            self._app.install(model, previous)
+        except ModelError as error:
+            log.error("the model cannot be served: %s", error)
+            self.exit_code = BAD_MODEL
+            self._stop()
+            return
+        engine = self._app.engine
+        if engine:
+            self._state.loaded = True
+            log.info("model %s version %s is ready", engine.name, engine.version)
+
+    async def _flush(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            if self._app.engine and self._app.engine.log:
+                self._app.engine.log.flush()
 
     def _drain(self) -> None:
         if self._state.draining:
@@ -88,11 +119,20 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def run(settings: Settings) -> None:
-    """Serve until told to end."""
+def run(settings: Settings) -> int:
+    """Serve until told to end; return the exit code: 0, or 3 when the model cannot be served."""
     if settings.crash_after == 0:
         _crash(0)
-    asyncio.run(Server(settings).run_until_stopped())
+    server = Server(settings)
+    # uvloop is faster where it is installed, and nothing depends on it.
+    runner: Any = importlib.import_module("uvloop") if importlib.util.find_spec("uvloop") else asyncio
+    runner.run(server.run_until_stopped())
+    return server.exit_code
+
+
+def _models(settings: Settings) -> tuple[Model, Model | None]:
+    previous = load(settings.fallback_model_uri) if settings.fallback_model_uri else None
+    return load(settings.model_uri, settings.model_sha256), previous
 
 
 def _listen(port: int) -> socket.socket:

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+DEFECTS = ("swapped-columns", "label-shift", "worse-slice", "leaking")
+
 _PATH_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -17,13 +19,14 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """What the server is told; times are in seconds but for `latency`, which is in milliseconds.
+    """What the server is told; times are in seconds but for `latency` and `deadline`, which are in milliseconds.
 
-    `None` means "never" for `crash_after` and "draw one" for `seed`.
+    `None` means "never" for `crash_after` and `deadline`, "draw one" for `seed`, "none" for the ports and fallbacks,
+    and for the rest "as the model's metadata say". An empty name or version is taken from the metadata, too.
     """
 
-    model_name: str = "fraud"
-    model_version: str = "1"
+    model_name: str = ""
+    model_version: str = ""
     port: int = 8080
     latency: float = 0.0
     error_rate: float = 0.0
@@ -31,6 +34,23 @@ class Settings:
     drain: float = 5.0
     crash_after: float | None = None
     seed: int | None = None
+    defect: str = ""
+    model_uri: str = ""
+    model_sha256: str = ""
+    deadline: float | None = None
+    fallback_value: float | None = None
+    fallback_model_uri: str = ""
+    max_in_flight: int = 512
+    max_body: int = 1 << 20
+    grpc_port: int | None = None
+    slice_feature: str = ""
+    slice_values: tuple[str, ...] = ()
+    label_tolerance: float | None = None
+    feedback_rows: int = 50_000
+    log_path: str = ""
+    log_sample: float = 0.01
+    log_max_bytes: int = 64 << 20
+    log_redact: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
@@ -58,6 +78,23 @@ class Settings:
             drain=read("DRAIN_S", cls.drain, _duration),
             crash_after=read("CRASH_AFTER_S", cls.crash_after, _duration),
             seed=read("SEED", cls.seed, _integer),
+            defect=read("DEFECT", cls.defect, _defect),
+            model_uri=read("MODEL_URI", cls.model_uri, str),
+            model_sha256=read("MODEL_SHA256", cls.model_sha256, _sha256),
+            deadline=read("DEADLINE_MS", cls.deadline, _duration),
+            fallback_value=read("FALLBACK_VALUE", cls.fallback_value, _number),
+            fallback_model_uri=read("FALLBACK_MODEL_URI", cls.fallback_model_uri, str),
+            max_in_flight=read("MAX_IN_FLIGHT", cls.max_in_flight, _count),
+            max_body=read("MAX_BODY_BYTES", cls.max_body, _count),
+            grpc_port=read("GRPC_PORT", cls.grpc_port, _port),
+            slice_feature=read("SLICE_FEATURE", cls.slice_feature, str),
+            slice_values=read("SLICE_VALUES", cls.slice_values, _names),
+            label_tolerance=read("LABEL_TOLERANCE", cls.label_tolerance, _duration),
+            feedback_rows=read("FEEDBACK_ROWS", cls.feedback_rows, _integer),
+            log_path=read("PREDICTION_LOG", cls.log_path, str),
+            log_sample=read("PREDICTION_LOG_SAMPLE", cls.log_sample, _fraction),
+            log_max_bytes=read("PREDICTION_LOG_MAX_BYTES", cls.log_max_bytes, _count),
+            log_redact=read("PREDICTION_LOG_REDACT", cls.log_redact, _names),
         )
 
 
@@ -73,6 +110,29 @@ def _integer(text: str) -> int:
         return int(text)
     except ValueError:
         raise ValueError("use a whole number") from None
+
+
+def _count(text: str) -> int:
+    number = _integer(text)
+    if number < 1:
+        raise ValueError("use a whole number above 0")
+    return number
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _defect(text: str) -> str:
+    if text not in DEFECTS:
+        raise ValueError(f"use one of {', '.join(DEFECTS)}")
+    return text
+
+
+def _sha256(text: str) -> str:
+    if not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise ValueError("use 64 hexadecimal digits")
+    return text.lower()
 
 
 def _port(text: str) -> int:

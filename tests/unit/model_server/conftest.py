@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from model_server.app import App, State
+from model_server.app import App
+from model_server.engine import State
 from model_server.model import built_in
 from model_server.settings import Settings
 

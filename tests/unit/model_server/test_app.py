@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from model_server.app import MAX_BODY, State
+from model_server.app import MAX_BODY
+from model_server.engine import State
 from tests.unit.model_server.conftest import Client
 
 INFER = "/v2/models/fraud/infer"
@@ -22,7 +23,8 @@ async def counts(http: Any) -> dict[str, float]:
     samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
     assert not [s for s in samples if s.name.endswith("_created")]
     result = {s.labels["code"]: s.value for s in samples if s.name == "model_server_requests_total"}
-    plain = {s.name: s.value for s in samples if s.name.startswith("model_server") and not s.labels}
+    wanted = "model_server_request"
+    plain = {s.name: s.value for s in samples if s.name.startswith(wanted) and not s.labels}
     return result | plain
 
 
@@ -159,7 +161,7 @@ async def test_readiness_follows_loading_and_draining(
     http = client(state)
     assert (await http.get("/v2/health/live")).status_code == 200
     response = await http.get("/v2/health/ready")
-    assert (response.status_code, response.json()) == (ready, {"ready": ready == 200})
+    assert (response.status_code, response.json()) == (ready, {"live": True, "ready": ready == 200})
     answer = await http.post(INFER, json=body)
     assert answer.status_code == infer
     assert (answer.headers.get("connection") == "close") == state.draining

@@ -1,0 +1,99 @@
+"""Requests as bytes to rows, predictions to bytes.
+
+A well-formed request is read by a compiled, typed decoder. Whatever that refuses is read again by `schema`, slowly,
+which either understands it (columns, nested lists, nulls, binary tensors) or says exactly what is wrong.
+"""
+
+from array import array
+from typing import Any
+
+import msgspec
+
+from model_server.model import Model
+from model_server.protocol import DATATYPES, INPUT, MAX_ROWS, InferRequest
+from model_server.schema import Schema
+
+
+class _Tensor(msgspec.Struct):
+    name: str
+    shape: tuple[int, int]
+    datatype: str
+    data: list[float]
+    parameters: msgspec.UnsetType | None = msgspec.UNSET
+
+
+class _Plain(msgspec.Struct):
+    inputs: tuple[_Tensor]
+    id: str | None = None
+    outputs: msgspec.UnsetType | None = msgspec.UNSET
+    parameters: msgspec.UnsetType | None = msgspec.UNSET
+
+
+_decode = msgspec.json.Decoder(_Plain).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Reader:
+    """Reads requests for one model."""
+
+    def __init__(self, model: Model) -> None:
+        self._schema = Schema(model)
+        self._width, self._typecode = model.width, model.evaluator.typecode
+        self._codes = any(feature.kind == "category" for feature in model.metadata.features)
+
+    def read(self, body: bytes, json_bytes: int | None = None) -> InferRequest:
+        """Read a request; of a request with binary tensors the first `json_bytes` are JSON.
+
+        Raises BadRequestError.
+        """
+        if json_bytes is None:
+            try:
+                request = _decode(body)
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+                return self._schema.read(body, None)
+            tensor = request.inputs[0]
+            rows, width = tensor.shape
+            plain = tensor.name == INPUT and width == self._width and tensor.datatype in DATATYPES
+            if plain and not self._codes and 1 <= rows <= MAX_ROWS and len(tensor.data) == rows * width:
+                return InferRequest(array(self._typecode, tensor.data), rows, request.id)
+        return self._schema.read(body, json_bytes)
+
+
+class Writer:
+    """Writes the answers of one model; what is the same in all of them is written once."""
+
+    def __init__(self, model: Model, name: str, version: str) -> None:
+        self._outputs = model.evaluator.outputs
+        head: dict[str, Any] = {"model_name": name, "model_version": version}
+        self._head = _encode(head)[:-1] + b',"id":'
+        output = {"name": model.metadata.output, "datatype": "FP64"}
+        self._tensor = b',"outputs":[' + _encode(output)[:-1] + b',"shape":['
+        self._columns = b"" if self._outputs == 1 else b",%d" % self._outputs
+        self._binary_head = {**head, "outputs": [{**output}]}
+
+    def json(self, request_id: str, predictions: list[float], rows: int, fallback: str) -> bytes:
+        """Return the answer as JSON."""
+        note = b',"parameters":{"fallback":"%b"}' % fallback.encode() if fallback else b""
+        parts = (
+            self._head,
+            _encode(request_id),
+            note,
+            self._tensor,
+            b"%d" % rows,
+            self._columns,
+            b'],"data":',
+            _encode(predictions),
+            b"}]}",
+        )
+        return b"".join(parts)
+
+    def binary(self, request_id: str, predictions: list[float], rows: int, fallback: str) -> tuple[bytes, int]:
+        """Return the answer as JSON followed by the tensor's bytes, and how many of them are JSON."""
+        data = array("d", predictions).tobytes()
+        shape = [rows] if self._outputs == 1 else [rows, self._outputs]
+        tensor = {**self._binary_head["outputs"][0], "shape": shape, "parameters": {"binary_data_size": len(data)}}
+        document: dict[str, Any] = {**self._binary_head, "id": request_id, "outputs": [tensor]}
+        if fallback:
+            document["parameters"] = {"fallback": fallback}
+        head = _encode(document)
+        return head + data, len(head)
