@@ -28,6 +28,8 @@ class Case:
     """The candidate's weight now, in per cent."""
     next_weight: int
     """The weight to be earned, in per cent."""
+    limit: float
+    """Log e-value at which this test alone rolls back."""
 
     def first(self, end: int) -> int | None:
         """Return the position of the first instant at or after `end`, if a window follows it."""

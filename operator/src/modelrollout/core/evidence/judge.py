@@ -72,13 +72,17 @@ def judge(question: Question) -> Judgement:
     """
     analysis = question.analysis
     tests = tests_of(analysis)
-    outcomes = [_judge_one(question, test) for test in tests]
     shares = _shares(tests)
+    need = -math.log(parse_percent(analysis.false_rollback))
+    outcomes = [
+        _judge_one(question, test, need - math.log(share) if share else math.inf)
+        for test, share in zip(tests, shares, strict=True)
+    ]
     scores = [
         math.log(share) + outcome.log_harm if share else -math.inf
         for share, outcome in zip(shares, outcomes, strict=True)
     ]
-    failed = eprocess.log_sum_exp(scores) >= -math.log(parse_percent(analysis.false_rollback))
+    failed = eprocess.log_sum_exp(scores) >= need
     verdicts = [outcome.verdict for outcome in outcomes]
     blamed = None
     if failed:
@@ -93,7 +97,7 @@ def judge(question: Question) -> Judgement:
     return Judgement(tuple(verdicts), min(ends, default=question.since), blamed)
 
 
-def _judge_one(question: Question, test: Test) -> Outcome:
+def _judge_one(question: Question, test: Test, limit: float) -> Outcome:
     unseen = Verdict(name=test.name, verdict=VerdictKind.NO_DATA, message=wording.WAITING)
     last = next((v for v in question.verdicts if v.name == test.name), unseen)
     reading = question.readings.get(test.metric.name)
@@ -103,7 +107,16 @@ def _judge_one(question: Question, test: Test) -> Outcome:
         text = wording.provider_error(reading.error)
         changes = {"verdict": VerdictKind.PROVIDER_ERROR, "reason": Reason.PROVIDER_ERROR, "message": text}
         return Outcome(last.model_copy(update=changes), float(last.harm), question.since)
-    return test.judge(Case(question.analysis, last, reading, question.since, question.weight, question.next_weight))
+    case = Case(
+        analysis=question.analysis,
+        last=last,
+        reading=reading,
+        since=question.since,
+        weight=question.weight,
+        next_weight=question.next_weight,
+        limit=limit,
+    )
+    return test.judge(case)
 
 
 def _seen_up_to(question: Question, name: str) -> int:

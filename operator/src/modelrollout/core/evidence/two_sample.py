@@ -22,6 +22,10 @@ MAX_JOINED: Final = 120
 """Seconds after which joined windows count even so."""
 PRIOR_WEIGHT: Final = 5000
 """Most that stable's past before the rollout weighs, in requests, so that its present counts soon."""
+START_MASS: Final = 0.7
+"""Share of the prior on harm that is there from the start; the rest waits for a late onset, a leak for instance."""
+ONSET: Final = 1500.0
+"""Seconds in which a late onset enters with probability 1 - 1/e."""
 
 Counts = Sequence[tuple[int, int, int, int]]
 """n_c, x_c, n_s, x_s of each window."""
@@ -84,7 +88,7 @@ class Rates:
     ) -> Memory:
         """Return what is remembered before the first window, which begins at `end`, from stable's past."""
         scatter = dispersion.measure(cells, parse_percent(case.analysis.false_rollback))
-        state = eprocess.begin(self.design, end, rate, min(requests, PRIOR_WEIGHT))
+        state = eprocess.begin(replace(self.design, start_mass=START_MASS), end, rate, min(requests, PRIOR_WEIGHT))
         return Memory(Dispersion(round(scatter.phi, 3), round(scatter.cap, 3)), state)
 
     def count(self, case: Case, memory: Memory, start: int, counts: Counts) -> Outcome:
@@ -113,7 +117,8 @@ class Rates:
     def _fold(
         self, case: Case, memory: Memory, windows: Iterable[tuple[int, tuple[int, int, int, int]]]
     ) -> tuple[Verdict, Memory]:
-        design = replace(self.design, phi=memory.scatter.phi, cap=memory.scatter.cap)
+        scatter, limit = memory.scatter, case.limit - math.log1p(-gross.SHARE)
+        design = replace(self.design, phi=scatter.phi, cap=scatter.cap, limit=limit, start_mass=START_MASS)
         safe, state = self.safe_margin(case.analysis, case.next_weight), memory.state
         wealth = memory.wealth
         stable, candidate = case.last.stable, case.last.candidate
@@ -125,7 +130,8 @@ class Rates:
             if joined[0] >= MIN_REQUESTS or (joined[0] > 0 and end - state.pending_since >= MAX_JOINED):
                 whole = Window(end, *joined)
                 wealth = gross.update(wealth, whole, eprocess.stable_rate(state))
-                state = eprocess.update(state, design, safe, whole)
+                hazard = -math.expm1((state.pending_since - end) / ONSET)
+                state = eprocess.update(state, replace(design, hazard=hazard), safe, whole)
                 state = replace(state, pending=(0, 0, 0, 0), pending_since=end)
             else:
                 state = replace(state, end=end, pending=joined)
