@@ -7,7 +7,7 @@ from typing import Final
 
 from modelrollout.adapters.prometheus.answers import Garbage, gauge, labels_of, values_of
 from modelrollout.adapters.prometheus.client import PrometheusClient, QueryError
-from modelrollout.adapters.prometheus.patterns import Subject, exact, literal
+from modelrollout.adapters.prometheus.patterns import Subject, exact
 from modelrollout.adapters.prometheus.queries import RangeQuery
 from modelrollout.api.metrics import PLACEHOLDERS, Metric
 from modelrollout.core.evidence.windows import Reading, Series
@@ -17,6 +17,7 @@ _TOKEN: Final = re.compile(
     r"""(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)|(?P<comment>\#[^\n]*)|(?P<open>["'`])|(?P<code>[^"'`\#]+)""",
     re.DOTALL,
 )
+_UNSAFE: Final = re.compile(r"""["'\\\x00-\x1f\x7f]""")
 
 
 class QueryTextError(ValueError):
@@ -35,7 +36,7 @@ class _String:
 
         def value(found: re.Match[str]) -> str:
             written = exact(values[found[1]]) if self.regex else values[found[1]]
-            return written.replace("`", "") if quote == "`" else literal(written)[1:-1].replace("'", "\\x27")
+            return written.replace("`", "") if quote == "`" else _UNSAFE.sub(_escape, written)
 
         return quote + _PLACEHOLDER.sub(value, self.text[1:-1]) + quote
 
@@ -97,6 +98,11 @@ class Query:
 
     def _fault(self, text: str) -> QueryTextError:
         return QueryTextError(f"spec.analysis.metrics: the query of {self.metric!r} cannot be asked: {text}")
+
+
+def _escape(found: re.Match[str]) -> str:
+    """Write a character so that it is fine within either kind of quotes."""
+    return f"\\x{ord(found[0]):02x}"
 
 
 def read_own(client: PrometheusClient, metric: Metric, query: RangeQuery, deadline: float) -> Reading:

@@ -77,14 +77,23 @@ def cumulative(sample: Histogram, schema: int, exponents: range) -> list[float]:
     """Return the observations at or below each bound of the grid, and all of them."""
     cells = [0.0] * (len(exponents) + 1)
     for right, held in sample.buckets:
-        # Rounding down by a hair: the logarithm of an exact bound is not exact.
-        exponent = math.ceil(math.log2(right) * 2.0**schema - 1e-6) if right > 0.0 else exponents.start
-        cells[min(max(exponent - exponents.start, 0), len(exponents))] += held
+        cells[_cell(right, schema, exponents)] += held
     result, total = [], 0.0
     for cell in cells[:-1]:
         total += cell
         result.append(total)
     return [*result, sample.count]
+
+
+def _cell(right: float, schema: int, exponents: range) -> int:
+    """Return the cell of the grid that holds the bucket with this upper bound."""
+    if right <= 0.0:
+        return 0
+    if right == math.inf:
+        return len(exponents)
+    # Rounding down by a hair: the logarithm of an exact bound is not exact.
+    exponent = math.ceil(math.log2(right) * 2.0**schema - 1e-6)
+    return min(max(exponent - exponents.start, 0), len(exponents))
 
 
 def columns(one: Native, schema: int, exponents: range) -> Sequence[tuple[float | None, ...]]:
