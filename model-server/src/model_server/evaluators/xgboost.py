@@ -34,7 +34,6 @@ def _same(base: float) -> float:
 # objective -> (LightGBM's objective with the same link, the base score as a margin)
 OBJECTIVES: dict[str, tuple[str, Callable[[float], float]]] = {
     "binary:logistic": ("binary sigmoid:1", _logit),
-    "binary:logitraw": ("", _logit),
     "reg:logistic": ("binary sigmoid:1", _logit),
     "reg:squarederror": ("", _same),
     "reg:absoluteerror": ("", _same),
