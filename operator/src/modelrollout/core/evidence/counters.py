@@ -9,6 +9,8 @@ of the value is old, and the value becomes the new base without counting.
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from modelrollout.core.evidence.windows import Reading, Series
 
 
@@ -46,30 +48,58 @@ def sources_known(series: Iterable[Series], instants: int) -> dict[str, list[boo
     return known
 
 
+def _steady(values: Sequence[float | None], start: int) -> list[int] | None:
+    """Return the increase in each window of a counter that was there all the time and never fell; None for others.
+
+    Nearly every counter is one of these, and needs nothing to be known of its source.
+    """
+    last = values[start]
+    if last is None or not 0.0 <= last < math.inf:
+        return None
+    result = []
+    for value in values[start + 1 :]:
+        if value is None or not last <= value < math.inf:
+            return None
+        result.append(round(value - last))
+        last = value
+    return result
+
+
 def bad_and_all(reading: Reading, start: int) -> list[tuple[int, int, int, int]]:
     """Return n_c, x_c, n_s, x_s of each window after instant `start`, from counters of all and of bad requests.
 
     The counters partition the requests: a request is counted once, in a series that is bad or in one that is not.
     """
-    known = sources_known((*reading.stable, *reading.candidate), len(reading.instants))
+    known: dict[str, list[bool]] = {}
     totals = [[0, 0, 0, 0] for _ in range(len(reading.instants) - start - 1)]
     for offset, side in ((0, reading.candidate), (2, reading.stable)):
         for one in side:
-            for total, grown in zip(totals, increments(one, known[one.source], start), strict=True):
-                total[offset] += grown
-                total[offset + 1] += grown if one.bad else 0
+            grown = _steady(one.values, start)
+            if grown is None:
+                known = known or sources_known((*reading.stable, *reading.candidate), len(reading.instants))
+                grown = increments(one, known[one.source], start)
+            for total, more in zip(totals, grown, strict=True):
+                total[offset] += more
+                total[offset + 1] += more if one.bad else 0
     return [(t[0], t[1], t[2], t[3]) for t in totals]
 
 
 def buckets(reading: Reading, side: Sequence[Series], bounds: Sequence[float], start: int) -> list[list[int]]:
     """Return, for each window after instant `start`, the cumulative increase at each bound."""
-    known = sources_known((*reading.stable, *reading.candidate), len(reading.instants))
     position = {bound: index for index, bound in enumerate(bounds)}
+    found = [(position[one.le], one) for one in side if one.le in position]
+    values = np.array([one.values[start:] for _, one in found] or [[0.0]], dtype=np.float64)
+    grown = np.diff(values, axis=1)
+    # As for `_steady`, all at once: a histogram has many series. NaN (None) and infinity fail the comparisons.
+    if found and grown.size and values.min() >= 0.0 and grown.min() >= 0.0 and values[:, -1].max() < math.inf:
+        sums = np.zeros((len(bounds), grown.shape[1]))
+        np.add.at(sums, [place for place, _ in found], np.rint(grown))
+        return [[int(total) for total in window] for window in sums.T]
+    known = sources_known((*reading.stable, *reading.candidate), len(reading.instants))
     totals = [[0] * len(bounds) for _ in range(len(reading.instants) - start - 1)]
-    for one in side:
-        if one.le in position:
-            for total, grown in zip(totals, increments(one, known[one.source], start), strict=True):
-                total[position[one.le]] += grown
+    for place, one in found:
+        for total, more in zip(totals, increments(one, known[one.source], start), strict=True):
+            total[place] += more
     return totals
 
 
