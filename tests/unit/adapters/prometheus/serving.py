@@ -1,6 +1,7 @@
 """A Prometheus made of scripted answers, on loopback."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,8 +48,17 @@ def matrix(*series: dict[str, Any], **more: Any) -> Answer:
     return Answer(json.dumps({"status": "success", "data": data, **more}).encode())
 
 
+class Server(ThreadingHTTPServer):
+    """A server that keeps to itself that a client hung up."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing."""
+
+
 @contextmanager
-def prometheus(respond: Callable[[Form], Answer]) -> Iterator[Fake]:
+def prometheus(respond: Callable[[Form], Answer], tls: ssl.SSLContext | None = None) -> Iterator[Fake]:
+    """Serve on loopback until the block ends; `tls`: by HTTPS, for localhost."""
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -71,11 +81,14 @@ def prometheus(respond: Callable[[Form], Answer]) -> Iterator[Fake]:
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        fake = Fake(f"http://127.0.0.1:{server.server_port}", respond)
+        where = "http://127.0.0.1" if tls is None else "https://localhost"
+        fake = Fake(f"{where}:{server.server_port}", respond)
         try:
             yield fake
         finally:

@@ -48,6 +48,11 @@ class Access:
         """Return what is good for other servers: whom to trust, no credentials."""
         return Access(ca_file=self.ca_file)
 
+    def missing(self) -> Path | None:
+        """Return a file of a certificate or key that is not there."""
+        files = (self.ca_file, self.cert_file, self.key_file)
+        return next((file for file in files if file is not None and not file.exists()), None)
+
     def headers_now(self) -> dict[str, str]:
         """Return the headers to send, from files as they are now. Raises Unreadable."""
         headers = {name: value if isinstance(value, str) else _read(value) for name, value in self.headers.items()}

@@ -46,6 +46,8 @@ class Session(requests.Session):
         remaining = self.deadline - time.monotonic()
         if remaining <= 0.0:
             raise QueryError("timeout", "no time left")
+        if (file := self._access.missing()) is not None:
+            raise QueryError("refused", f"there is no file {file}")
         options["timeout"] = (min(2.0, remaining), remaining)
         try:
             sent = {**(headers or {}), **self._access.headers_now()}
