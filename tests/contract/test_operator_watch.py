@@ -74,6 +74,7 @@ async def test_it_writes_nothing_into_the_objects(api: Kube, namespace: str) -> 
 
 async def test_bytes_on_the_wire_count_as_life(api: Kube, namespace: str) -> None:
     async with watching(api, namespace) as story:
+        await story.until(lambda: bool(story.watch.heard))
         ((name, before),) = story.watch.heard.items()
         assert namespace in name
         await asyncio.to_thread(api.apply, rollout(namespace))

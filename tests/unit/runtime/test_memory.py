@@ -34,6 +34,16 @@ def test_a_status_that_somebody_else_wrote_wins() -> None:
     assert memory.status(theirs) is theirs
 
 
+def test_a_status_that_the_resource_holds_is_not_kept_a_second_time() -> None:
+    memory, until = Memory(), NOW.replace(microsecond=0)
+    plan = Plan((), Status(phase=Phase.GUARDING, guard_until=until), requeue_after=timedelta(seconds=9))
+    memory.saved(plan.status)
+    memory.planned(plan)
+    assert (memory.base, memory.working) == (None, None)
+    saved = Status.model_validate(plan.status.model_dump(mode="json", exclude_none=True))
+    assert memory.status(saved) == plan.status
+
+
 def test_a_refusal_holds_for_its_generation_and_is_tried_again_ever_more_rarely() -> None:
     memory = Memory()
     memory.refused(3, "no such field", NOW)

@@ -66,7 +66,8 @@ class Memory:
 
     def planned(self, plan: Plan) -> None:
         """Remember a plan that was carried out in full."""
-        self.working = plan.status
+        # Hundreds of rollouts may be on their way at once; what the resource says as well is kept only there.
+        self.base, self.working = (None, None) if plan.status == self.base else (self.base, plan.status)
         self.idle = plan.watch is None and plan.requeue_after is None
 
     def saved(self, status: Status) -> None:

@@ -22,6 +22,8 @@ SERVER_TIMEOUT: Final = 1800
 """Seconds of one watch request; each new one costs an API call for every namespace."""
 SILENCE: Final = 100.0
 """Seconds without a byte after which a watch is opened anew; bookmarks mostly come every 60 to 75 s."""
+PAGE: Final = 50
+"""Objects of one answer to a list request; memory that the parsing of a larger one took is hardly ever given back."""
 SWEEP_SECONDS: Final = 10.0
 """Time that the objects of a listing have to reach the store before those that it lacks are forgotten."""
 
@@ -172,6 +174,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.watching.server_timeout = SERVER_TIMEOUT
     settings.watching.client_timeout = SERVER_TIMEOUT + 10
+    settings.watching.chunk_size = PAGE
     settings.watching.connect_timeout = 5.0
     settings.watching.inactivity_timeout = SILENCE
     settings.networking.request_timeout = 30.0
@@ -179,5 +182,5 @@ def _settings() -> kopf.OperatorSettings:
     # A server that answers with errors for an hour is still worth waiting for; a shorter list ends the process.
     settings.networking.error_backoffs = (1, 2, 5, *(10,) * 360)
     # A worker of kopf lives on after an event for so long; in a burst of objects that is memory.
-    settings.queueing.idle_timeout = 0.5
+    settings.queueing.idle_timeout = 0.1
     return settings

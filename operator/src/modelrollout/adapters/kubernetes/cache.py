@@ -6,6 +6,7 @@ acts on a state older than its own last write.
 
 import json
 import sys
+import zlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -119,7 +120,7 @@ _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class Routes:
-    """The route object of every rollout, as compact JSON."""
+    """The route object of every rollout, as compact JSON, compressed."""
 
     def __init__(self, on_change: Changed) -> None:
         self._on_change = on_change
@@ -128,7 +129,7 @@ class Routes:
     def get(self, key: Key) -> Mapping[str, Any] | None:
         """Return the route object of a rollout, without the parts that only the API server needs."""
         held = self._held.get(key)
-        return None if held is None else json.loads(held[1])
+        return None if held is None else json.loads(zlib.decompress(held[1]))
 
     def event(self, kind: str, raw: Mapping[str, Any]) -> None:
         """Take in a route that was added, modified or deleted; one older than what is held is passed over."""
@@ -156,9 +157,9 @@ class Routes:
 
 
 def compact(raw: Mapping[str, Any]) -> bytes:
-    """Return what tells two states of an object apart, as JSON: no resourceVersion, no bookkeeping."""
+    """Return what tells two states of an object apart, as compressed JSON: no resourceVersion, no bookkeeping."""
     meta = raw["metadata"]
     kept = {name: meta[name] for name in ("name", "namespace", "uid", "generation", "labels") if name in meta}
     notes = {name: value for name, value in (meta.get("annotations") or {}).items() if name != _LAST_APPLIED}
     content = {"metadata": {**kept, "annotations": notes}, "spec": raw.get("spec"), "status": raw.get("status")}
-    return json.dumps(content, separators=(",", ":")).encode()
+    return zlib.compress(json.dumps(content, separators=(",", ":")).encode())

@@ -18,7 +18,8 @@ from modelrollout.adapters.kubernetes.errors import Expired, Unserved
 from modelrollout.adapters.kubernetes.resources import Resource
 from modelrollout.ports import ConflictError, TerminalError, TransientError
 
-PAGE: Final = 500
+PAGE: Final = 50
+"""Objects of one answer to a list request; memory that the parsing of a larger one took is hardly ever given back."""
 SILENCE: Final = 100.0
 """Seconds without a byte after which a connection counts as dead: bookmarks arrive every minute."""
 STREAM_SECONDS: Final = (1800, 3600)
