@@ -59,6 +59,7 @@ class Cluster:
         self.applied_at = -math.inf
         self.exposures: dict[str, Exposure] = {revision: Exposure() for _, revision in stage.templates}
         self.comparers: dict[str, Batch] = {}
+        self._settled = 0.0
         self._dice = Dice(random, stage.shape, stage.scenario.cluster_size)
         self._begin()
 
@@ -125,9 +126,9 @@ class Cluster:
     def advance(self, time: float) -> bool:
         """Let time pass up to the next change at most; True if something changed at `time`."""
         changes = self.next_change() <= time
-        self._suffer(self.now, time)
         self.now = time
         if self.serving != self.weights and self.applied_at <= time:
+            self.settle()
             self.serving = dict(self.weights)
             for revision, exposure in self.exposures.items():
                 weight = self.serving.get(revision, 0)
@@ -139,11 +140,11 @@ class Cluster:
             self._share_out()
         return changes
 
-    def _suffer(self, since: float, until: float) -> None:
-        """Count the harm that candidates do."""
-        span = np.array([since, until])
+    def settle(self) -> None:
+        """Count the harm that candidates did since the split last changed."""
+        span, self._settled = np.array([self._settled, self.now]), self.now
         for revision, weight in self.serving.items():
-            if revision in self.exposures and until > since:
+            if revision in self.exposures:
                 own, stable = (self.stage.tables[name].failures(span) for name in (revision, self.stage.stable))
                 self.exposures[revision].excess += weight / 100.0 * float((own[1] - own[0]) - (stable[1] - stable[0]))
 

@@ -134,8 +134,16 @@ class Run:
             readings = self._collect() if operator.ask <= time else {}
             if changed or readings or operator.look <= time:
                 self._reconcile(readings)
+        if self._resting():
+            horizon = self.cluster.now
         self.cluster.advance(horizon)
+        self.cluster.settle()
         return self._result()
+
+    def _resting(self) -> bool:
+        """Say whether the rollout is over: nothing will happen any more but by somebody's hand."""
+        status = self.operator.working or self.operator.saved
+        return not self._agenda and status.phase in (Phase.PROMOTED, Phase.ROLLED_BACK)
 
     def _happen(self, kind: str, what: str) -> None:
         if kind == "template":
