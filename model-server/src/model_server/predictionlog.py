@@ -46,21 +46,34 @@ class PredictionLog:
         """Write what waits."""
         if not self._waiting:
             return
-        lines = b"".join(msgspec.json.encode(self._line(*each)) + b"\n" for each in self._waiting)
+        lines = [msgspec.json.encode(self._line(*each)) + b"\n" for each in self._waiting]
         self._waiting = []
         try:
-            size = self._path.stat().st_size if self._path.exists() else 0
-            if size and size + len(lines) > self._limit:
-                self._path.replace(self._path.with_name(f"{self._path.name}.1"))
-                size = 0
-            if size + len(lines) <= self._limit:
-                with self._path.open("ab") as file:
-                    file.write(lines)
+            self._write(lines)
             self._failed = False
         except OSError as error:
             if not self._failed:  # once, not with every flush
                 log.warning("the prediction log %s cannot be written: %s", self._path, error.strerror)
             self._failed = True
+
+    def _write(self, lines: list[bytes]) -> None:
+        size = self._path.stat().st_size if self._path.exists() else 0
+        fitting: list[bytes] = []
+        for line in lines:
+            if size + len(line) > self._limit:
+                self._append(fitting)
+                if self._path.exists():
+                    self._path.replace(self._path.with_name(f"{self._path.name}.1"))
+                fitting, size = [], 0
+            if len(line) <= self._limit:
+                fitting.append(line)
+                size += len(line)
+        self._append(fitting)
+
+    def _append(self, lines: list[bytes]) -> None:
+        if lines:
+            with self._path.open("ab") as file:
+                file.write(b"".join(lines))
 
     def _line(
         self, at: float, request_id: str, request: InferRequest, predictions: list[float], fallback: str
