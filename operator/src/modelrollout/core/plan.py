@@ -13,6 +13,7 @@ from modelrollout.core.converge import actions
 from modelrollout.core.draft import Draft
 from modelrollout.core.evidence import guard
 from modelrollout.core.evidence.judge import Judge, judge, past_wanted
+from modelrollout.core.evidence.wording import with_effect
 from modelrollout.core.observed import Observed
 from modelrollout.core.settings import Settings
 
@@ -31,7 +32,8 @@ def plan(rollout: ModelRollout, observed: Observed, now: datetime, settings: Set
     _describe(draft)
     save = _worth_saving(draft)
     if save:
-        draft.set(reported=draft.now, unsaved=False)
+        verdicts = [with_effect(verdict) if verdict.evidence else verdict for verdict in draft.status.verdicts]
+        draft.set(reported=draft.now, unsaved=False, verdicts=verdicts)
     elif draft.status != rollout.status:
         draft.set(unsaved=True)
     todo = actions(draft, save=save)

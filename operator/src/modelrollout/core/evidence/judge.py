@@ -87,6 +87,7 @@ def judge(question: Question) -> Judgement:
     blamed = None
     if failed:
         index = max(range(len(scores)), key=scores.__getitem__)
+        verdicts[index] = wording.with_effect(verdicts[index])
         message = wording.failed(verdicts[index], tests[index].metric, analysis)
         changes = {"verdict": VerdictKind.FAIL, "reason": Reason.HARMFUL, "message": message}
         blamed = verdicts[index] = verdicts[index].model_copy(update=changes)

@@ -49,11 +49,15 @@ def conclude(verdict: Verdict, analysis: Analysis, finding: Finding) -> Verdict:
             "verdict": VerdictKind.PASS if passed else VerdictKind.NO_DATA,
             "reason": reason,
             "message": message,
-            "effect": effect(verdict),
             "harm": f"{finding.log_harm:.2f}",
             "safety": f"{finding.log_safety:.2f}",
         }
     )
+
+
+def with_effect(verdict: Verdict) -> Verdict:
+    """Return the verdict with its effect brought up to date: for those who will read it."""
+    return verdict.model_copy(update={"effect": effect(verdict)})
 
 
 def effect(verdict: Verdict) -> str:
