@@ -30,6 +30,49 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{/* Secrets with which the operator asks Prometheus: a folder each below /var/run/prometheus. */}}
+{{- define "modelrollout.prometheusSecrets" -}}
+{{- with .Values.prometheus -}}
+{{- dict "bearer" .auth.bearer.secretName "basic" .auth.basic.secretName "ca" .tls.caSecretName "client" .tls.clientSecretName | toJson -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "modelrollout.prometheusArgs" -}}
+{{- $folder := "/var/run/prometheus" -}}
+{{- with .Values.prometheus -}}
+{{- if and .auth.bearer.secretName .auth.basic.secretName -}}
+{{- fail "prometheus.auth: give bearer or basic, not both" -}}
+{{- end -}}
+{{- if and .tls.insecure .tls.caSecretName -}}
+{{- fail "prometheus.tls: caSecretName means nothing with insecure; remove one of them" -}}
+{{- end -}}
+- --prometheus-url={{ .url }}
+{{- if .auth.bearer.secretName }}
+- --prometheus-token-file={{ $folder }}/bearer/token
+{{- end }}
+{{- if .auth.basic.secretName }}
+- --prometheus-username-file={{ $folder }}/basic/username
+- --prometheus-password-file={{ $folder }}/basic/password
+{{- end }}
+{{- if .tls.caSecretName }}
+- --prometheus-ca-file={{ $folder }}/ca/ca.crt
+{{- end }}
+{{- if .tls.clientSecretName }}
+- --prometheus-cert-file={{ $folder }}/client/tls.crt
+- --prometheus-key-file={{ $folder }}/client/tls.key
+{{- end }}
+{{- if .tls.insecure }}
+- --prometheus-insecure
+{{- end }}
+{{- range $name, $value := .headers }}
+- {{ printf "--prometheus-header=%s=%s" $name $value | quote }}
+{{- end }}
+{{- range .allow }}
+- {{ printf "--prometheus-allow=%s" . | quote }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
 {{- define "modelrollout.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532
