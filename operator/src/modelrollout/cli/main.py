@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelrollout import __version__
-from modelrollout.cli import offline
+from modelrollout.cli import offline, presets
 from modelrollout.cli.errors import CliError, ExitCode, reported
 from modelrollout.cli.options import (
     Context,
@@ -222,6 +222,9 @@ def undo(
     """Go back to the revision before, or another one; it serves until the template changes."""
     where = Where(namespace, context, kubeconfig).over(ctx.obj)
     _ask(where, name, "undo", to=to, wait=wait, wait_timeout=wait_timeout)
+
+
+app.add_typer(presets.app, name="presets", rich_help_panel=INSPECT)
 
 
 @app.command(rich_help_panel=SERVE)

@@ -31,6 +31,9 @@ VictoriaMetrics would move instants for its cache and hide the last half minute;
 storage did not answer.
 """
 
+Asking = Callable[[Any, dict[str, str]], Any]
+"""Sends one query by the library, with these parameters."""
+
 
 class PrometheusClient:
     """Asks one Prometheus; safe to use from several threads, each of which keeps a connection of its own.
@@ -70,37 +73,41 @@ class PrometheusClient:
 
         Asks once more after a fault that may have gone by then. Gives up at `deadline` (time.monotonic) at the latest.
         """
-        deadline = min(deadline, time.monotonic() + self._timeout)
-        try:
-            try:
-                answer = self._ask(query, start, end, step, deadline)
-            except QueryError as error:
-                if not error.retry or time.monotonic() > deadline - 0.5 * self._timeout:
-                    raise
-                self._pause(random.uniform(0.05, 0.25))  # noqa: S311
-                answer = self._ask(query, start, end, step, deadline)
-        except QueryError as error:
-            self._count(error.result)
-            raise
-        self._count("success")
-        return answer
+        begin, finish = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
+        return self._answer(
+            lambda connect, params: connect.custom_query_range(query, begin, finish, str(step), params=params), deadline
+        )
+
+    def query(self, query: str, *, deadline: float = math.inf) -> list[Any]:
+        """Return the series of a query as of now. Raises QueryError."""
+        return self._answer(lambda connect, params: connect.custom_query(query, params=params), deadline)
 
     def close(self) -> None:
         """Close all connections."""
         for session in self._sessions:
             session.close()
 
-    def _ask(self, query: str, start: int, end: int, step: int, deadline: float) -> list[Any]:
+    def _answer(self, ask: Asking, deadline: float) -> list[Any]:
+        deadline = min(deadline, time.monotonic() + self._timeout)
+        try:
+            try:
+                answer = self._ask(ask, deadline)
+            except QueryError as error:
+                if not error.retry or time.monotonic() > deadline - 0.5 * self._timeout:
+                    raise
+                self._pause(random.uniform(0.05, 0.25))  # noqa: S311
+                answer = self._ask(ask, deadline)
+        except QueryError as error:
+            self._count(error.result)
+            raise
+        self._count("success")
+        return answer
+
+    def _ask(self, ask: Asking, deadline: float) -> list[Any]:
         connect, session = self._connection()
         session.deadline = deadline
         try:
-            answer = connect.custom_query_range(
-                query,
-                datetime.fromtimestamp(start, UTC),
-                datetime.fromtimestamp(end, UTC),
-                str(step),
-                params={"timeout": f"{self._timeout:g}s", **MANNERS},
-            )
+            answer = ask(connect, {"timeout": f"{self._timeout:g}s", **MANNERS})
         except QueryError as error:
             error.args = (f"Prometheus at {self.shown}: {error}",)
             raise

@@ -19,6 +19,8 @@ IDENTITIES: Final = ("service", "revision")
 """Placeholders that only one revision in the whole cluster fills."""
 WILDCARDS: Final = {"any": ".+", "number": "[0-9]+", "id": "[0-9a-z]+"}
 
+REVISION_LENGTH: Final = 10
+
 _PART: Final = re.compile(r"\{([a-z]+)\}")
 _SPECIAL: Final = re.compile(r"[\\.+*?()|\[\]{}^$]")
 _DASHES: Final = re.compile(r"--+")
@@ -110,6 +112,15 @@ class Pattern:
         names = dict.fromkeys(NAMES, ".+")
         names["service"] = _group(services)
         names["revision"] = _group(quote(subject.revision) for subject in subjects)
+        return self._filled(names)
+
+    def of_somebody(self, namespace: str, route: str | None) -> str:
+        """Return the regular expression of values of any revision of a rollout; None: of anything in the namespace."""
+        names = dict.fromkeys(NAMES, ".+")
+        names["namespace"] = quote(namespace)
+        if route is not None:
+            revision = f"[0-9a-z]{{{REVISION_LENGTH}}}"
+            names |= {"route": quote(route), "service": quote(object_name(route, "")) + revision, "revision": revision}
         return self._filled(names)
 
     def _filled(self, names: dict[str, str]) -> str:
