@@ -1,0 +1,15 @@
+"""One file a suite."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from benchmarks.decision.suite import Suite
+from benchmarks.decision.suites import s1_aa, s2_detect, s3_bound, s4_robust, s9_pacing
+
+SUITES: Final[Mapping[str, Suite]] = {
+    "S1": s1_aa,
+    "S2": s2_detect,
+    "S3": s3_bound,
+    "S4": s4_robust,
+    "S9": s9_pacing,
+}
