@@ -59,16 +59,24 @@ def parse(raw: dict[str, Any]) -> ModelRollout:
         return ModelRollout.model_validate({**raw, "status": raw.get("status") or {}})
     except ValidationError as error:
         name = (raw.get("metadata") or {}).get("name", "?")
-        faults = "; ".join(_words(fault) for fault in error.errors())
-        raise InvalidRollout(f"ModelRollout {name}: {faults}") from None
+        found = "; ".join(f"{spelled(place)}: {words}" for place, words in faults(error))
+        raise InvalidRollout(f"ModelRollout {name}: {found}") from None
+
+
+def faults(error: ValidationError) -> list[tuple[tuple[int | str, ...], str]]:
+    """Return what is wrong with a resource: the place of each field, and the words for it."""
+    return [(fault["loc"], _words(fault)) for fault in error.errors()]
+
+
+def spelled(place: tuple[int | str, ...]) -> str:
+    """Write the place of a field as the API server spells it: `spec.strategy.steps[0].weight`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
 
 
 def _words(fault: ErrorDetails) -> str:
-    """Say what is wrong and where, with the place spelled as the API server spells it."""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).removeprefix(".")
     if fault["type"] == "extra_forbidden":
-        return f"{path}: unknown field; take it out, or see `kubectl explain modelrollout.spec`"
+        return "unknown field; take it out, or see `kubectl explain modelrollout.spec`"
     if fault["type"] == "missing":
-        return f"{path}: is required"
+        return "is required"
     pattern = fault.get("ctx", {}).get("pattern")
-    return f"{path}: {WORDS.get(str(pattern)) or fault['msg'].removeprefix('Value error, ')}"
+    return WORDS.get(str(pattern)) or fault["msg"].removeprefix("Value error, ")

@@ -20,6 +20,8 @@ class Document:
     line: int
     """The line on which it begins, from 1."""
     content: Any
+    node: yaml.Node
+    """The same as YAML nodes, which know their lines."""
 
 
 def read_text(path: Path) -> str:
@@ -39,7 +41,7 @@ def documents(path: Path) -> Iterator[Document]:
             node = loader.get_node()
             content = loader.construct_document(node)
             if node is not None and content is not None:
-                yield Document(str(path), node.start_mark.line + 1, content)
+                yield Document(str(path), node.start_mark.line + 1, content, node)
     except yaml.YAMLError as error:
         raise CliError(ExitCode.USAGE, f"{path}: not YAML: {' '.join(str(error).split())}") from None
     finally:

@@ -23,9 +23,16 @@ class Report(StrEnum):
     HTML = "html"
 
 
+class Data(StrEnum):
+    """Forms of output for programs; left out: for people."""
+
+    JSON = "json"
+
+
 Rollout = Annotated[
     Path, typer.Option("--file", "-f", metavar="ROLLOUT", help="File with the ModelRollout.", show_default=False)
 ]
+JsonOption = Annotated[Data | None, typer.Option("--output", "-o", help="Form for programs.", show_default=False)]
 ReportOption = Annotated[Report, typer.Option("--output", "-o", help="Form of the report.")]
 
 
@@ -52,3 +59,40 @@ def simulate(
         from modelrollout.cli import simulate as simulating
 
         simulating.run(rollout, scenario, runs=runs, seed=seed, jobs=jobs, per_run=per_run, output=output)
+
+
+@app.command(rich_help_panel=TRY)
+def lint(
+    files: Annotated[
+        list[Path], typer.Option("--file", "-f", metavar="FILE", help="A file; may be repeated.", show_default=False)
+    ],
+    rps: Annotated[
+        float | None, typer.Option(help="Expected requests a second: warns of evidence that takes too long.")
+    ] = None,
+    output: JsonOption = None,
+) -> None:
+    """Check ModelRollouts in YAML files, without a cluster.
+
+    Errors are what the API server or the operator would refuse, and exit with 2; warnings are risky settings.
+    """
+    with reported():
+        from modelrollout.cli import lint as linting
+
+        linting.check_rps(rps)
+        linting.run(files, rps=rps, as_json=output is not None)
+
+
+@app.command(rich_help_panel=TRY)
+def plan(
+    rollout: Rollout,
+    rps: Annotated[
+        float, typer.Option(min=0.0, max=1e9, help="Requests a second, all versions together.", show_default=False)
+    ],
+    error_rate: Annotated[str, typer.Option(metavar="PERCENT", help="Share of requests that stable fails.")] = "0.1%",
+    output: JsonOption = None,
+) -> None:
+    """Say what would happen, step by step: pods, evidence to be earned, and how long that takes at this traffic."""
+    with reported():
+        from modelrollout.cli import plan as planning
+
+        planning.run(rollout, rps=rps, error_rate=error_rate, as_json=output is not None)
