@@ -119,6 +119,7 @@ def test_no_value_breaks_out(namespace: str, name: str, quote: str, operator: st
     filled = Query("q", text).filled(Subject(namespace, name, "rev"), "s", "c")
     parsed = promql_parser.parse(filled)
     assert isinstance(parsed, promql_parser.AggregateExpr)
+    assert isinstance(parsed.expr, promql_parser.VectorSelector)
     values = [matcher.value for matcher in parsed.expr.matchers.matchers]
     if operator.endswith("~"):
         assert re.fullmatch(values[0], namespace)

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from modelrollout.core.evidence.windows import Reading
 from tests.unit.adapters.prometheus.asking import CANDIDATE, FRAUD, STABLE, of_pod, read, watched
-from tests.unit.adapters.prometheus.serving import Answer
+from tests.unit.adapters.prometheus.serving import Answer, Form
 from tests.unit.adapters.prometheus.test_histograms import native, sample
 
 Json = Any
@@ -149,11 +150,15 @@ async def test_junk_in_histograms_is_data_or_a_fault(body: str) -> None:
             assert known == sorted(known)
 
 
+def _always(answer: Answer, form: Form) -> Answer:
+    return answer
+
+
 async def test_all_of_it_is_read_when_nothing_is_broken() -> None:
     for name, (metric, preset, _) in METRICS.items():
-        body = json.dumps(good(name)).encode()
+        answer = Answer(json.dumps(good(name)).encode())
         metrics = [metric, "errors"] if name == "inputs" else [metric]
-        readings, _ = await read(lambda _, body=body: Answer(body), {FRAUD: watched(FRAUD, *metrics, preset=preset)})
+        readings, _ = await read(partial(_always, answer), {FRAUD: watched(FRAUD, *metrics, preset=preset)})
         found = readings[FRAUD][metric["name"]]
         assert found.error is None
         assert found.candidate or name == "custom"

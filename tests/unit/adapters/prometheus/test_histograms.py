@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from modelrollout.adapters.prometheus import histograms
 from modelrollout.adapters.prometheus.answers import Garbage
 from modelrollout.adapters.prometheus.histograms import Native
+from modelrollout.adapters.prometheus.metrics import PrometheusMetrics
 from modelrollout.adapters.prometheus.presets import Presets
 from modelrollout.core.evidence.windows import Series
-from tests.unit.adapters.prometheus import asking
-from tests.unit.adapters.prometheus.asking import CANDIDATE, FRAUD, SINCE, STABLE, WINDOW, of_pod, watched
+from tests.unit.adapters.prometheus.asking import CANDIDATE, FRAUD, SINCE, STABLE, UNTIL, WINDOW, of_pod, watched
 from tests.unit.adapters.prometheus.serving import matrix, prometheus
 
 BOTH = Presets(
@@ -53,9 +53,9 @@ def native(revision: str, *values: dict[str, Any]) -> dict[str, Any]:
 
 async def latency(*series: dict[str, Any]) -> tuple[list[Series], list[Series], str | None]:
     with prometheus(lambda _: matrix(*series)) as fake:
-        metrics = asking.PrometheusMetrics(fake.url, window=WINDOW, presets=BOTH)
+        metrics = PrometheusMetrics(fake.url, window=WINDOW, presets=BOTH)
         try:
-            readings = await metrics.read({FRAUD: watched(FRAUD, "latency", preset="both")}, asking.UNTIL)
+            readings = await metrics.read({FRAUD: watched(FRAUD, "latency", preset="both")}, UNTIL)
         finally:
             metrics.close()
     assert fake.asked[0].form["query"].startswith('{__name__=~"took_bucket|took",')

@@ -23,6 +23,8 @@ SINCE = UNTIL - WINDOW
 STABLE, CANDIDATE = "bbbbbbbbbb", "cccccccccc"
 FRAUD, CHURN = Key("prod", "fraud"), Key("prod", "churn")
 
+PRESETS = Presets.installed()
+
 Respond = Callable[[Form], Answer]
 
 
@@ -57,7 +59,7 @@ async def read(
 ) -> tuple[Mapping[Key, Mapping[str, Reading]], list[Form]]:
     with prometheus(respond) as fake:
         metrics = PrometheusMetrics(
-            fake.url, window=WINDOW, count=(counted if counted is not None else []).append, presets=Presets.installed()
+            fake.url, window=WINDOW, count=(counted if counted is not None else []).append, presets=PRESETS
         )
         try:
             return await metrics.read(watches, UNTIL), [asked.form for asked in fake.asked]
@@ -151,10 +153,10 @@ async def test_pods_are_told_apart_by_namespace_and_name() -> None:
 
 
 async def test_an_unknown_preset_is_said_and_asks_nothing() -> None:
-    readings, asked = await read(lambda _: matrix(), {FRAUD: watched(FRAUD, preset="nginx")})
+    readings, asked = await read(lambda _: matrix(), {FRAUD: watched(FRAUD, preset="istoi")})
     assert asked == []
     assert re.match(
-        r"spec.analysis.preset: unknown preset 'nginx'; known: .*traefik", readings[FRAUD]["errors"].error or ""
+        r"spec.analysis.preset: unknown preset 'istoi'; known: .*traefik", readings[FRAUD]["errors"].error or ""
     )
 
 
