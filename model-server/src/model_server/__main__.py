@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 
+from model_server import cli
 from model_server.server import run
 from model_server.settings import Settings, SettingsError
 
@@ -13,7 +14,9 @@ log = logging.getLogger("model_server")
 
 
 def main() -> None:
-    """Serve; exit with 2 when a setting cannot be used."""
+    """Serve, or run the command that is named; exit with 2 when a setting cannot be used."""
+    if len(sys.argv) > 1 and sys.argv[1] != "serve":
+        sys.exit(cli.run(sys.argv[1:]))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
         settings = Settings.from_environment(os.environ)

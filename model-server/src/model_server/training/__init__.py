@@ -1,0 +1,1 @@
+"""Data, training and evaluation: everything before a model is served."""
