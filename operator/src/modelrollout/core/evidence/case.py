@@ -1,5 +1,6 @@
 """One metric of a question to the judge, and what came of it."""
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,6 +8,7 @@ from typing import Protocol
 from modelrollout.api.metrics import Metric
 from modelrollout.api.spec import Analysis
 from modelrollout.api.status import Reason, Verdict, VerdictKind
+from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence.windows import Reading
 
 SILENCE = 30
@@ -37,6 +39,18 @@ class Case:
         place = bisect_left(instants, end)
         return place if place < len(instants) - 1 else None
 
+    @property
+    def cap(self) -> float:
+        """Return the most that one window may add to log E (nats).
+
+        Pods are scraped each at a moment of its own, so at the onset of an incident that hits all, one revision is
+        seen in it up to a window before the other; two windows are spoilt, and three must be needed. What one gateway
+        counts for both revisions is of one moment.
+        """
+        stable = {one.source for one in self.reading.stable}
+        together = all(one.source in stable for one in self.reading.candidate)
+        return math.inf if together else -math.log(parse_percent(self.analysis.false_rollback)) / 3.0
+
     def unchanged(self, end: int | None) -> "Outcome":
         """Return what was said last: nothing new was read."""
         return Outcome(self.last, float(self.last.harm), end)
@@ -56,6 +70,15 @@ class Outcome:
     """Log e-value against the null that nothing is worse than tolerated."""
     end: int | None
     """Evidence is counted up to here (Unix seconds); None where the test could not begin."""
+    failed: bool = False
+    """It failed by a plain rule, which rolls back at once and outside of alpha: nothing limits its false alarms."""
+    beside: Verdict | None = None
+    """A verdict of the operator's own, found on the same reading."""
+
+
+def instant(text: str) -> int | None:
+    """Read an instant (Unix seconds) from a state; None for anything else."""
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 class Test(Protocol):

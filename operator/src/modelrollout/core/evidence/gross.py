@@ -24,8 +24,11 @@ Wealth = tuple[float, float]
 """Log wealth of the two alternatives."""
 
 
-def update(wealth: Wealth, window: Window, stable_rate: float) -> Wealth:
-    """Count one window; `stable_rate` is what stable's past makes expect."""
+def update(wealth: Wealth, window: Window, stable_rate: float, limit: float) -> Wealth:
+    """Count one window; `stable_rate` is what stable's past makes expect.
+
+    One window adds at most half of what the metric's `limit` (nats) asks of this test, so that one alone never decides.
+    """
     if window.n_c == 0:
         return wealth
     rate = min(max(stable_rate, 1e-6), 0.2)
@@ -33,7 +36,9 @@ def update(wealth: Wealth, window: Window, stable_rate: float) -> Wealth:
         value + log_ratio_poisson(window, theta, rate, MARGIN)
         for value, theta in zip(wealth, ALTERNATIVES, strict=True)
     )
-    return one, two
+    cap = 0.5 * (limit - math.log(SHARE))
+    excess = max(0.0, log_sum_exp((one, two)) - log_sum_exp(wealth) - cap)
+    return one - excess, two - excess
 
 
 def combined(log_harm: float, wealth: Wealth, requests: int) -> float:

@@ -118,7 +118,9 @@ class Rates:
         self, case: Case, memory: Memory, windows: Iterable[tuple[int, tuple[int, int, int, int]]]
     ) -> tuple[Verdict, Memory]:
         scatter, limit = memory.scatter, case.limit - math.log1p(-gross.SHARE)
-        design = replace(self.design, phi=scatter.phi, cap=scatter.cap, limit=limit, start_mass=START_MASS)
+        design = replace(
+            self.design, phi=scatter.phi, cap=min(scatter.cap, case.cap), limit=limit, start_mass=START_MASS
+        )
         safe, state = self.safe_margin(case.analysis, case.next_weight), memory.state
         wealth = memory.wealth
         stable, candidate = case.last.stable, case.last.candidate
@@ -129,7 +131,7 @@ class Rates:
             joined = (p[0] + window[0], p[1] + window[1], p[2] + window[2], p[3] + window[3])
             if joined[0] >= MIN_REQUESTS or (joined[0] > 0 and end - state.pending_since >= MAX_JOINED):
                 whole = Window(end, *joined)
-                wealth = gross.update(wealth, whole, eprocess.stable_rate(state))
+                wealth = gross.update(wealth, whole, eprocess.stable_rate(state), case.limit)
                 hazard = -math.expm1((state.pending_since - end) / ONSET)
                 state = eprocess.update(state, replace(design, hazard=hazard), safe, whole)
                 state = replace(state, pending=(0, 0, 0, 0), pending_since=end)

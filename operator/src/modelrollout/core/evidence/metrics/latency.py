@@ -149,7 +149,7 @@ class Latency:
             tuple(bounds[place] for place in cells.low),
             tuple(bounds[place] for place in cells.high),
             scatter.phi,
-            scatter.cap,
+            min(scatter.cap, case.cap),
         )
         safe = self._safe_margin(case)
         tally = [case.last.candidate.requests, case.last.candidate.bad, case.last.stable.requests, case.last.stable.bad]
