@@ -1,9 +1,13 @@
 """Every query that a preset can lead to is PromQL, by a parser that is not ours, and finds what it should."""
 
+import re
+from pathlib import Path
+
 import promql_parser
 import pytest
 
 from modelrollout.adapters.prometheus.patterns import Subject
+from modelrollout.adapters.prometheus.presets import KINDS, Presets
 from modelrollout.adapters.prometheus.queries import Ask, plan_past, plan_queries
 from modelrollout.ports import Key
 from tests.unit.adapters.prometheus.asking import PRESETS, UNTIL, WINDOW
@@ -79,3 +83,16 @@ def test_there_is_a_preset_for_each_source() -> None:
         "triton",
         "vllm",
     }
+
+
+DOCS = Path(__file__).parents[4] / "docs" / "signals.md"
+
+
+def test_the_docs_name_every_preset() -> None:
+    named = set(re.findall(r"^\| `([-a-z0-9]+)` \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(PRESETS.names) <= named
+
+
+def test_the_preset_in_the_docs_can_be_used() -> None:
+    (text,) = re.findall(r"```yaml\n(name: mine.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert list(Presets({"x/mine.yaml": text})["mine"].measured) == list(KINDS)

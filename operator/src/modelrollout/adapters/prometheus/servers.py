@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from modelrollout.adapters.prometheus.access import Access
 from modelrollout.adapters.prometheus.client import PrometheusClient
 
+MOST_OTHERS: Final = 64
+"""Others that connections are kept to; allowed paths may have any number of paths below them."""
 _PORTS: Final = {"http": 80, "https": 443}
 _PATH: Final = re.compile(r"(?:/[-A-Za-z0-9._~]+)*/?")
 
@@ -51,6 +53,8 @@ class Servers:
             client = self._others.get(url)
             if client is None:
                 client = self._others[url] = self._made(url)
+                if len(self._others) > MOST_OTHERS:
+                    self._others.pop(next(iter(self._others))).close()
             return client
 
     def close(self) -> None:

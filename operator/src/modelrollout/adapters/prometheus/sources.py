@@ -67,10 +67,13 @@ class Source(Data):
     needs: str = ""
     """What must be switched on before these series exist."""
 
-    heft: ClassVar[int] = 1
-    """How many times the series of a plain counter it has."""
     compared: ClassVar[bool] = True
     """Whether stable has such series too."""
+
+    @property
+    def heft(self) -> int:
+        """How many times the data of a plain counter it has."""
+        return 1
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -156,13 +159,16 @@ class Latency(Source):
     unit: Literal["seconds", "milliseconds", "microseconds"] = "seconds"
     """Unit of the buckets' bounds."""
 
-    heft: ClassVar[int] = 20
-
     @model_validator(mode="after")
     def _something(self) -> "Latency":
         if not self.names:
             raise ValueError("give histogram or native, or both")
         return self
+
+    @property
+    def heft(self) -> int:
+        """How many times the data of a plain counter it has."""
+        return 100 if self.native else 20
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -191,7 +197,10 @@ class Predictions(Source):
 
     histogram: BucketNames = Field(min_length=1)
 
-    heft: ClassVar[int] = 20
+    @property
+    def heft(self) -> int:
+        """How many times the data of a plain counter it has."""
+        return 20
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -216,7 +225,10 @@ class Inputs(Source):
     bin: LabelName
     """Its values are whole numbers that order the bins, and `missing`."""
 
-    heft: ClassVar[int] = 20
+    @property
+    def heft(self) -> int:
+        """How many times the data of a plain counter it has."""
+        return 20
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -242,7 +254,10 @@ class Quality(Source):
     cohort: LabelName
     """When the cohort of predictions began; Unix seconds."""
 
-    heft: ClassVar[int] = 10
+    @property
+    def heft(self) -> int:
+        """How many times the data of a plain counter it has."""
+        return 10
 
     @property
     def names(self) -> tuple[str, ...]:
