@@ -74,6 +74,11 @@ class App:
         if model:
             self.install(model, previous)
 
+    @staticmethod
+    def new_id() -> str:
+        """Return an id for a request that came without one: 32 hexadecimal digits."""
+        return f"{_PROCESS}{next(_NEXT):016x}"
+
     def install(self, model: Model, previous: Model | None = None) -> None:
         """Begin to serve a model.
 
@@ -264,7 +269,7 @@ def _read_headers(headers: Headers) -> tuple[str, bytes | None]:
             request_id = value.decode("ascii")
         elif name == b"inference-header-content-length":
             json_bytes = value
-    return request_id or f"{_PROCESS}{next(_NEXT):016x}", json_bytes
+    return request_id or App.new_id(), json_bytes
 
 
 def _length(text: bytes) -> int:

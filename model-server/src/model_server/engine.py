@@ -50,7 +50,9 @@ class Engine:
         self.name, self.version = names(settings, about)
         self.model = replace(model, metadata=about)
         self.signals = signals
-        self._faults = Faults(settings.latency, settings.error_rate, settings.seed)
+        self._faults = Faults(
+            settings.latency, settings.error_rate, settings.seed, (settings.faults_from, settings.faults_until)
+        )
         evaluator = model.evaluator
         self._evaluator = Defective(evaluator, about, settings.defect) if settings.defect else evaluator
         self._deadline = math.inf if settings.deadline is None else settings.deadline / 1000

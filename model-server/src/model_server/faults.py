@@ -1,6 +1,8 @@
 """The faults that the server is asked to show, drawn from seeds."""
 
 import asyncio
+import math
+import time
 from array import array
 from random import Random
 
@@ -14,10 +16,14 @@ LEAK = 1 << 16
 class Faults:
     """Delays answers and fails a fraction of them.
 
-    Latency and errors are drawn from two streams, so that asking for one leaves the other as it was.
+    Latency and errors are drawn from two streams, so that asking for one leaves the other as it was. They show within
+    `span` only, in Unix seconds: so two versions can be given the same incident.
     """
 
-    def __init__(self, latency: float, error_rate: float, seed: int | None) -> None:
+    def __init__(
+        self, latency: float, error_rate: float, seed: int | None, span: tuple[float, float] = (0.0, math.inf)
+    ) -> None:
+        self._span = span
         self._latency = latency / 1000
         self._error_rate = error_rate
         self.any = latency > 0 or error_rate > 0
@@ -37,6 +43,8 @@ class Faults:
 
     async def strike(self) -> bool:
         """Wait as long as the next answer takes, then tell whether it is an error."""
+        if not self._span[0] <= time.time() < self._span[1]:
+            return False
         seconds, fails = self.delay(), self.fails()
         if seconds:
             await asyncio.sleep(seconds)

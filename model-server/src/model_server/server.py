@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 
+from model_server import grpc_server
 from model_server.app import App
 from model_server.engine import State
 from model_server.metadata import ModelError
@@ -42,6 +43,7 @@ class Server(uvicorn.Server):
         self._settings = settings
         self._state = State()
         self._app = App(settings, None, self._state)
+        self._grpc: Any = None
         self.exit_code = 0
         config = uvicorn.Config(
             self._app,
@@ -78,6 +80,8 @@ class Server(uvicorn.Server):
             await self.serve(sockets=[listener])
             loading.cancel()
             flushing.cancel()
+            if self._grpc:
+                await self._grpc.stop(FINISH_S)
         if self._app.engine and self._app.engine.log:
             self._app.engine.log.flush()
         log.info("stopped")
@@ -87,6 +91,8 @@ class Server(uvicorn.Server):
         try:
             model, previous = await asyncio.get_running_loop().run_in_executor(None, _models, self._settings)
             self._app.install(model, previous)
+            if self._settings.grpc_port is not None:
+                self._grpc = await grpc_server.start(self._app, self._settings, self._state)
         except ModelError as error:
             log.error("the model cannot be served: %s", error)
             self.exit_code = BAD_MODEL

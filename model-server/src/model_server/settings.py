@@ -19,7 +19,8 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """What the server is told; times are in seconds but for `latency` and `deadline`, which are in milliseconds.
+    """What the server is told; times are in seconds but for `latency` and `deadline`, which are in milliseconds;
+    `faults_from` and `faults_until` are Unix times.
 
     `None` means "never" for `crash_after` and `deadline`, "draw one" for `seed`, "none" for the ports and fallbacks,
     and for the rest "as the model's metadata say". An empty name or version is taken from the metadata, too.
@@ -30,6 +31,8 @@ class Settings:
     port: int = 8080
     latency: float = 0.0
     error_rate: float = 0.0
+    faults_from: float = 0.0
+    faults_until: float = math.inf
     start_delay: float = 0.0
     drain: float = 5.0
     crash_after: float | None = None
@@ -74,6 +77,8 @@ class Settings:
             port=read("PORT", cls.port, _port),
             latency=read("LATENCY_MS", cls.latency, _duration),
             error_rate=read("ERROR_RATE", cls.error_rate, _fraction),
+            faults_from=read("FAULTS_FROM", cls.faults_from, _number),
+            faults_until=read("FAULTS_UNTIL", cls.faults_until, _number),
             start_delay=read("START_DELAY_S", cls.start_delay, _duration),
             drain=read("DRAIN_S", cls.drain, _duration),
             crash_after=read("CRASH_AFTER_S", cls.crash_after, _duration),

@@ -1,0 +1,1 @@
+"""The model server as a process, spoken to by clients that others wrote."""
