@@ -19,8 +19,10 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """What the server is told; times are in seconds but for `latency` and `deadline`, which are in milliseconds;
-    `faults_from` and `faults_until` are Unix times.
+    """What the server is told.
+
+    Times are in seconds but for `latency` and `deadline`, which are in milliseconds; `faults_from` and `faults_until`
+    are Unix times.
 
     `None` means "never" for `crash_after` and `deadline`, "draw one" for `seed`, "none" for the ports and fallbacks,
     and for the rest "as the model's metadata say". An empty name or version is taken from the metadata, too.
@@ -31,8 +33,6 @@ class Settings:
     port: int = 8080
     latency: float = 0.0
     error_rate: float = 0.0
-    faults_from: float = 0.0
-    faults_until: float = math.inf
     start_delay: float = 0.0
     drain: float = 5.0
     crash_after: float | None = None
@@ -54,6 +54,8 @@ class Settings:
     log_sample: float = 0.01
     log_max_bytes: int = 64 << 20
     log_redact: tuple[str, ...] = ()
+    faults_from: float = 0.0
+    faults_until: float = math.inf
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
