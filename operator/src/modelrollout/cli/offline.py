@@ -62,6 +62,58 @@ def simulate(
 
 
 @app.command(rich_help_panel=TRY)
+def backtest(
+    rollout: Rollout,
+    data: Annotated[Path | None, typer.Option(metavar="FILE", help="Recorded data, as --save writes it.")] = None,
+    prometheus: Annotated[str | None, typer.Option(metavar="URL", help="Read it from there instead.")] = None,
+    start: Annotated[str | None, typer.Option(metavar="TIME", help="2026-01-05T12:00:00Z, or Unix seconds.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="The same.")] = None,
+    window: Annotated[str, typer.Option(metavar="DURATION", help="With --prometheus: its scrape interval.")] = "15s",
+    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Write what was read, for --data.")] = None,
+    stable: Annotated[str | None, typer.Option(metavar="REVISION", help="Else as recorded or as status says.")] = None,
+    candidate: Annotated[str | None, typer.Option(metavar="REVISION", help="The same.")] = None,
+    namespace: Annotated[str | None, typer.Option("--namespace", "-n", metavar="NS", help="Of the series.")] = None,
+    prometheus_token_file: Annotated[Path | None, typer.Option(help="Bearer token.")] = None,
+    prometheus_username_file: Annotated[Path | None, typer.Option(help="User name, for basic authentication.")] = None,
+    prometheus_password_file: Annotated[Path | None, typer.Option(help="Its password.")] = None,
+    prometheus_ca_file: Annotated[Path | None, typer.Option(help="Who may vouch for Prometheus.")] = None,
+    prometheus_insecure: Annotated[bool, typer.Option("--prometheus-insecure", help="Take any certificate.")] = False,
+    prometheus_header: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE|NAME=@FILE", help="Send it too; repeat for more.")
+    ] = None,
+    output: ReportOption = Report.TEXT,
+) -> None:
+    """Replay recorded Prometheus data through the operator's judge: what would have been decided, and when.
+
+    Exits with 2 for input that cannot be used, with 3 when Prometheus does not answer.
+    """
+    with reported():
+        from modelrollout.cli import backtest as replaying
+
+        access = {
+            "token_file": prometheus_token_file,
+            "username_file": prometheus_username_file,
+            "password_file": prometheus_password_file,
+            "ca_file": prometheus_ca_file,
+            "insecure": prometheus_insecure,
+        }
+        asked = replaying.Asked(
+            data=data,
+            prometheus=prometheus,
+            start=start,
+            end=end,
+            window=window,
+            save=save,
+            stable=stable,
+            candidate=candidate,
+            namespace=namespace,
+            access=access,
+            headers=prometheus_header or [],
+        )
+        replaying.run(rollout, asked, output)
+
+
+@app.command(rich_help_panel=TRY)
 def lint(
     files: Annotated[
         list[Path], typer.Option("--file", "-f", metavar="FILE", help="A file; may be repeated.", show_default=False)
