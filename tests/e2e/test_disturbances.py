@@ -1,5 +1,6 @@
 """What the surroundings do to a rollout in progress; one after the other, because all rollouts would feel it."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -9,12 +10,13 @@ from tests.support.kube import Kube
 from tests.support.lab import OPERATOR, PROMETHEUS, available, eventually, pods, scale, throughout
 from tests.support.story import Story
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+SILENCE = float(os.environ.get("SILENCE", "12"))
+"""Seconds without Prometheus; a rollout would move several times in the least of them. `SILENCE=600 make e2e`: longer."""
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240 + SILENCE)]
 
 RATE = 80
 HALFWAY = 30
-WINDOWS = 12.0
-"""Seconds in which a rollout would move several times if it did not have to wait."""
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def test_without_prometheus_it_holds_and_then_goes_on(rollout: Story, prometheus
         now = rollout.status
         return all(now[name] == status[name] for name in ("phase", "weights", "history", "verdict"))
 
-    throughout("it holds", holds, WINDOWS, rollout.diagnosis)
+    throughout("it holds", holds, SILENCE, rollout.diagnosis)
     prometheus(1)
     rollout.until_move("Promoted", 180)
     tally = rollout.stop_load()

@@ -28,7 +28,9 @@ def template(**env: object) -> Object:
         "readinessProbe": {"httpGet": {"path": "/v2/health/ready", "port": "http"}, "periodSeconds": 1},
         "resources": {"requests": {"cpu": "20m", "memory": "48Mi"}, "limits": {"memory": "256Mi"}},
     }
-    return {"spec": {"automountServiceAccountToken": False, "containers": [container]}}
+    scraped = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics"}
+    pod = {"automountServiceAccountToken": False, "containers": [container]}
+    return {"metadata": {"annotations": scraped}, "spec": pod}
 
 
 @dataclass
