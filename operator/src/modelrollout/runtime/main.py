@@ -13,6 +13,7 @@ import typer
 from modelrollout import __version__
 from modelrollout.adapters.prometheus.access import Access, headers_of
 from modelrollout.adapters.prometheus.metrics import PrometheusMetrics
+from modelrollout.adapters.prometheus.servers import plain
 from modelrollout.api.units import parse_duration
 from modelrollout.core.settings import Settings
 from modelrollout.ports import TerminalError
@@ -146,6 +147,7 @@ def operator(  # noqa: PLR0913, PLR0917
         key_file=prometheus_key_file,
         insecure=prometheus_insecure,
     )
+    allow = [_checked("--prometheus-allow", url, plain) for url in prometheus_allow or []]
     provider = _checked(
         "--prometheus-url",
         prometheus_url,
@@ -154,7 +156,7 @@ def operator(  # noqa: PLR0913, PLR0917
             window=window,
             count=metrics.counts_query,
             access=access,
-            allow=prometheus_allow or (),
+            allow=allow,
         ),
     )
     raise typer.Exit(asyncio.run(_run(options, provider, metrics)))

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final, TypeVar
 
 LARGEST: Final = 2.0**53
@@ -94,6 +95,7 @@ def bound_of(text: str | None) -> float:
     return number
 
 
+@lru_cache(maxsize=4096)
 def upper_bound(text: str | None, scale: float) -> float:
     """Return the bound of a bucket in seconds from its label `le`; `scale` is seconds in its unit."""
     bound = bound_of(text)

@@ -76,6 +76,12 @@ class Servers:
         return PrometheusClient(url, timeout=self._timeout, access=access, count=self._count)
 
 
+def plain(url: str) -> str:
+    """Return a URL that may be allowed. Raises ValueError for one that holds more than origin and path."""
+    _split(url)
+    return url
+
+
 def _split(url: str) -> tuple[Origin, str]:
     """Return origin and path of a URL that holds nothing else. Raises ValueError."""
     parts = urlsplit(url)

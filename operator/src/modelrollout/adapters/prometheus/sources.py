@@ -7,6 +7,7 @@ counters; rates and quantiles are formed from them elsewhere.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -130,7 +131,7 @@ class Errors(Source):
             raise ValueError("each counter may stand once")
         return self
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the series to ask for."""
         return (*self.counter, *self.good, *self.total, *self.failed)
@@ -170,7 +171,7 @@ class Latency(Source):
         """How many times the data of a plain counter it has."""
         return 100 if self.native else 20
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the series to ask for."""
         return (*self.histogram, *self.native)
@@ -228,7 +229,7 @@ class Inputs(Source):
     @property
     def heft(self) -> int:
         """How many times the data of a plain counter it has."""
-        return 20
+        return 200
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -257,7 +258,7 @@ class Quality(Source):
     @property
     def heft(self) -> int:
         """How many times the data of a plain counter it has."""
-        return 10
+        return 100
 
     @property
     def names(self) -> tuple[str, ...]:
