@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
+import numpy as np
+
 Points = Sequence[tuple[float, float]]
 
 _TIME_STEPS: Final = (5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
@@ -145,21 +147,25 @@ def histogram(values: Sequence[float], name: str, unit: str, label: str) -> str:
             f"<title>{_shown(low + index * width, unit)} to {_shown(low + (index + 1) * width, unit)}: {count}</title>"
             "</rect>"
         )
-    for tick in round_ticks(high - low, 5):
-        if tick <= (high - low) * 1.0001:
-            parts.append(text(frame.x(tick), frame.height - 8, _shown(low + tick, unit), "tick", anchor="middle"))
-    last = -math.inf
-    for share, word in ((0.5, "median"), (0.95, "p95")):
-        value = ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-        x = frame.x(value - low)
+    for tick in _time_ticks(high) if unit == "time" else [low + tick for tick in round_ticks(high - low, 5)]:
+        if low <= tick <= high:
+            parts.append(text(frame.x(tick - low), frame.height - 8, _shown(tick, unit), "tick", anchor="middle"))
+    median, p95 = (float(value) for value in np.percentile(ordered, [50, 95]))
+    right = frame.width - 4.0
+    for value, word in ((p95, "p95"), (median, "median")):
+        x, words = frame.x(value - low), f"{word} {_shown(value, unit)}"
         parts.append(
             f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{frame.top}" y2="{frame.height - frame.bottom}"/>'
         )
-        words = f"{word} {_shown(value, unit)}"
-        place = min(max(x, last + 6.5 * len(words), 80.0), frame.width - 60.0)
+        place = min(max(x, 40.0), right - 3.4 * len(words))
         parts.append(text(place, 14, words, "tick strong", anchor="middle"))
-        last = place
+        right = place - 3.4 * len(words) - 8.0
     return frame.svg(label, parts)
+
+
+def _time_ticks(end: float) -> list[float]:
+    step = next((step for step in _TIME_STEPS if end / step <= 6), _TIME_STEPS[-1])
+    return [float(tick) for tick in range(0, int(end) + 1, step)]
 
 
 def _shown(value: float, unit: str) -> str:

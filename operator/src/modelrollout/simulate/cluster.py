@@ -73,7 +73,7 @@ class Cluster:
 
     def _batch(self, revision: str, fleet: Fleet, pods: int, ready: float, past: np.ndarray | None = None) -> Batch:
         prefix = object_name(self.stage.rollout.metadata.name, revision)
-        names = tuple(f"{prefix}-{fleet.created + index}" for index in range(pods))
+        names = tuple(f"{prefix}-{len(fleet.batches)}-{fleet.created + index}" for index in range(pods))
         fleet.created += pods
         phases = self.grid.window * (1.0 - self.random.random(pods))
         base = None if past is None else past[-1]

@@ -68,14 +68,15 @@ def _moments(story: Story) -> list[tuple[float, str, str]]:
 
 
 def _weight_chart(story: Story, end: float) -> str:
-    frame = Frame(end, 100.0, height=150)
     known = [(mark.time, mark.share) for mark in story.marks]
     moves = [(event.time, float(event.weight)) for event in story.events if event.kind != "Safe"]
     promoted = next((event.time for event in story.events if event.kind == "Promoted"), None)
     points = moves or known
     if promoted is not None:
         points = [(time, 100.0 if time >= promoted else weight) for time, weight in points]
-    axis = frame.value_axis([(tick, f"{tick:g}%") for tick in (0.0, 25.0, 50.0, 100.0)])
+    ticks = round_ticks(min(100.0, max(weight for _, weight in points)))
+    frame = Frame(end, ticks[-1], height=150)
+    axis = frame.value_axis([(tick, f"{tick:g}%") for tick in ticks])
     return frame.svg(
         "weight", [frame.time_axis(), axis, frame.stairs(points, "candidate"), frame.moments(_moments(story))]
     )
@@ -114,15 +115,18 @@ def _evidence_chart(story: Story, end: float) -> str:
     lines = {name: [(m.time, m.harm[name] / math.log(10.0)) for m in story.marks if name in m.harm] for name in names}
     top = max(limit + 0.5, *(value for points in lines.values() for _, value in points), 1.0)
     top = min(top, 3.0 * limit)
-    frame = Frame(end, top, _LEAST, height=200)
-    ticks = [(float(power), _power(power)) for power in range(int(_LEAST), math.floor(top) + 1, 2 if top > 5 else 1)]
+    least = min(0.0, *(value for points in lines.values() for _, value in points))
+    floor = max(_LEAST, math.floor(least))
+    frame = Frame(end, top, floor, height=200)
+    ticks = [(float(power), _power(power)) for power in range(int(floor), math.floor(top) + 1, 2 if top > 5 else 1)]
     parts = [frame.time_axis(), frame.value_axis(ticks), frame.moments(_moments(story))]
     y = frame.y(limit)
     parts.append(f'<line class="limit" x1="{frame.left}" x2="{frame.width - frame.right}" y1="{y:.1f}" y2="{y:.1f}"/>')
     parts += [frame.line(points, f"metric{index % 6}") for index, (_, points) in enumerate(lines.items())]
     ends = [(points[-1][1], name, f"metric{index % 6}") for index, (name, points) in enumerate(lines.items()) if points]
-    words = "e-value of each metric; together they roll back at the line (1/alpha)"
-    note = f'<p class="note">{words}, values below {_power(int(_LEAST))} are drawn there</p>'
+    words = "e-value of each metric; together, weighted, they roll back at the line (1/alpha)"
+    below = f"; values below {_power(int(_LEAST))} are drawn there" if least < _LEAST else ""
+    note = f'<p class="note">{words}{below}</p>'
     return frame.svg("e-values", [*parts, frame.names([*ends, (limit, "rollback", "bad")])]) + note
 
 
@@ -133,7 +137,7 @@ def _power(power: int) -> str:
 def _moves(events: Sequence[Event]) -> str:
     rows = "".join(
         f'<tr><td class="num">{clock(event.time)}</td><td class="num">{event.weight}%</td>'
-        f'<td class="{_KINDS.get(event.kind, "")}">{escape(event.kind)}</td><td>{escape(event.message)}</td></tr>'
+        f'<td class="num {_KINDS.get(event.kind, "")}">{escape(event.kind)}</td><td>{escape(event.message)}</td></tr>'
         for event in events
     )
     head = "<tr><th>time</th><th>weight</th><th>move</th><th>why</th></tr>"

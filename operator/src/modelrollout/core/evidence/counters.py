@@ -88,7 +88,7 @@ def buckets(reading: Reading, side: Sequence[Series], bounds: Sequence[float], s
     """Return, for each window after instant `start`, the cumulative increase at each bound."""
     position = {bound: index for index, bound in enumerate(bounds)}
     found = [(position[one.le], one) for one in side if one.le in position]
-    values = np.array([one.values[start:] for _, one in found] or [[0.0]], dtype=np.float64)
+    values = np.array([one.values[start:] for _, one in found] or [(0.0,)], dtype=np.float64)
     grown = np.diff(values, axis=1)
     # As for `_steady`, all at once: a histogram has many series. NaN (None) and infinity fail the comparisons.
     if found and grown.size and values.min() >= 0.0 and grown.min() >= 0.0 and values[:, -1].max() < math.inf:
