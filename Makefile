@@ -3,10 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CLUSTER ?= lab
-PROPERTY ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab-up lab-down lab-status assets check lint types layers generate generate-check unit \
+.PHONY: help setup demo explore lab-up lab-down lab-status assets check lint types layers generate generate-check unit \
         contract e2e test bench format lock clean
 
 help:  ## List the commands.
@@ -61,6 +60,9 @@ layers: setup
 
 unit: setup
 	$(BIN)/pytest -q tests/unit tests/property
+
+explore: setup  ## Property tests on examples that nobody has tried yet.
+	HYPOTHESIS_PROFILE=explore $(BIN)/pytest -q tests/unit tests/property
 
 check: lint types layers generate-check unit  ## Lint, types, layers, unit and property tests: the inner loop.
 

@@ -11,7 +11,7 @@ from tests.support.lab import OPERATOR, PROMETHEUS, available, eventually, pods,
 from tests.support.story import Story
 
 SILENCE = float(os.environ.get("SILENCE", "12"))
-"""Seconds without Prometheus; a rollout would move several times in the least of them. `SILENCE=600 make e2e`: longer."""
+"""Seconds without Prometheus, in which a rollout would move several times; `SILENCE=600 make e2e` makes them more."""
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240 + SILENCE)]
 
