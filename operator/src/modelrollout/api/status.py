@@ -44,8 +44,12 @@ class Reason(StrEnum):
     COUNTING = "Counting"
     NO_TRAFFIC = "NoTraffic"
     DOUBTFUL = "Doubtful"
+    NO_VALUE = "NoValue"
+    UNLABELLED = "Unlabelled"
     UNREADABLE = "Unreadable"
     PROVIDER_ERROR = "ProviderError"
+    TRAFFIC_SPLIT = "TrafficSplit"
+    DRIFTED = "Drifted"
     SAFE = "Safe"
     HARMFUL = "Harmful"
 
@@ -120,7 +124,7 @@ class Pin(ApiModel):
 class Condition(ApiModel):
     """A standard Kubernetes condition."""
 
-    type: Literal["Ready", "Reconciling", "Stalled", "Promoted"] = Field(description="The condition.")
+    type: Literal["Ready", "Reconciling", "Stalled", "Promoted", "InputDrift"] = Field(description="The condition.")
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     reason: str = Field(description="One word for machines.")
     message: str = Field("", description="One sentence for people.")
@@ -156,4 +160,6 @@ class Status(ApiModel):
     selector: str = Field("", description="Selects the stable revision's pods, for autoscalers.")
     revisions: list[str] = Field([], max_length=32, description="Known revisions, newest first.")
     history: list[Move] = Field([], max_length=30, description="The last moves, newest last.")
-    conditions: list[Condition] = Field([], max_length=8, description="Ready, Reconciling, Stalled, Promoted.")
+    conditions: list[Condition] = Field(
+        [], max_length=8, description="Ready, Reconciling, Stalled, Promoted; with inputs: InputDrift."
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from modelrollout.api.spec import Analysis
 from modelrollout.api.status import Tally, Verdict
 from modelrollout.api.units import parse_percent
-from modelrollout.core.evidence import guard
+from modelrollout.core.evidence import guard, wording
 from modelrollout.core.evidence.eprocess import log_sum_exp
 from modelrollout.core.evidence.judge import GUARD_SHARE, harm_shares
 from modelrollout.core.evidence.wording import e_value, percent
@@ -63,13 +63,23 @@ def rate(tally: Tally) -> str:
 
 
 def tolerated(name: str, analysis: Analysis) -> str | None:
-    """Say how much worse than stable a metric may be; None for the guard."""
-    metric = next((metric for metric in analysis.metrics if metric.name == name), None)
+    """Say what a metric tolerates; None for what users did not ask for, such as the guard."""
+    metric = next((metric for metric in analysis.metrics if metric.name == name.partition("[")[0]), None)
     if metric is None:
         return None
-    allowed = [percent(part) for part in metric.tolerated if part]
-    what = {"errors": "failed requests", "latency": "response times"}.get(name, name)
-    return f"{what} may rise by {' + '.join(allowed)} over stable" if allowed else f"{what} may not rise at all"
+    allowed = wording.tolerated(metric)
+    apart = f"{metric.name} may be {allowed} apart (Kolmogorov-Smirnov distance)"
+    told = {
+        "predictions": apart,
+        "inputs": apart,
+        "agreement": f"{allowed} of the answers must agree",
+        "quality": f"the share of right predictions may drop by {allowed}",
+        "slo": f"{allowed} of all requests may fail, of both revisions together",
+    }
+    if metric.name in told or (metric.query is not None and not metric.compared):
+        return told.get(metric.name, f"{name} must be {allowed}")
+    what = {"errors": "failed requests", "latency": "response times"}.get(metric.name, name)
+    return f"{what} may not rise at all" if allowed == "0%" else f"{what} may rise by {allowed} over stable"
 
 
 def _number(text: str) -> float:

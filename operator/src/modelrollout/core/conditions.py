@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from modelrollout.api.status import Condition, Phase, Status
+from modelrollout.api.status import Condition, Phase, Reason, Status
 
 _READY = {
     Phase.INITIALIZING: ("False", "Initializing"),
@@ -16,7 +16,7 @@ _UNDERWAY = (Phase.INITIALIZING, Phase.PROGRESSING, Phase.PAUSED, Phase.GUARDING
 
 
 def conditions(status: Status, refused: str | None, now: datetime, *, pods_fail: bool = False) -> list[Condition]:
-    """Return the four conditions for a status.
+    """Return the conditions for a status: the four of every rollout, and InputDrift while inputs are compared.
 
     `refused` says why the spec cannot be carried out, if so; `pods_fail`, that awaited pods do not come up.
     """
@@ -35,7 +35,16 @@ def conditions(status: Status, refused: str | None, now: datetime, *, pods_fail:
         ("Promoted", "True" if promoted else "False", reason),
     )
     message = (refused or status.message)[:1000]
-    return [_condition(status, row, message, now) for row in rows]
+    return [*(_condition(status, row, message, now) for row in rows), *_input_drift(status, now)]
+
+
+def _input_drift(status: Status, now: datetime) -> list[Condition]:
+    for verdict in status.verdicts:
+        if verdict.name == "inputs":
+            known = {Reason.DRIFTED: "True", Reason.SAFE: "False"}
+            row = ("InputDrift", known.get(verdict.reason, "Unknown"), verdict.reason.value)
+            return [_condition(status, row, verdict.message[:1000], now)]
+    return []
 
 
 def _condition(status: Status, row: tuple[str, str, str], message: str, now: datetime) -> Condition:

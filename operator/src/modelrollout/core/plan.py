@@ -101,7 +101,7 @@ _LAZY: Final = {
     "step",
 }
 """Fields that change with every window; by themselves they are written every `report_every` only."""
-_ODD: Final = (Reason.NO_TRAFFIC, Reason.PROVIDER_ERROR, Reason.UNREADABLE, Reason.DOUBTFUL)
+_ODD: Final = (Reason.NO_TRAFFIC, Reason.PROVIDER_ERROR, Reason.UNREADABLE, Reason.DOUBTFUL, Reason.TRAFFIC_SPLIT)
 
 
 def _worth_saving(draft: Draft) -> bool:
@@ -138,7 +138,7 @@ def _watch(draft: Draft) -> Watch | None:
     if status.window_end is None or status.stable is None:
         return None
     if status.phase is Phase.GUARDING and status.previous is not None:
-        return Watch(status.previous, status.stable, status.window_end, (guard.METRIC,))
+        return Watch(status.previous, status.stable, status.window_end, (guard.source(draft.spec.analysis),))
     if draft.active and status.candidate is not None and status.weights.candidate:
         names = tuple(metric.name for metric in draft.spec.analysis.metrics)
         past = past_wanted(draft.spec.analysis, status.verdicts)

@@ -38,7 +38,10 @@ def guard_promoted(draft: Draft) -> None:
     elif status.window_end is not None:
         last = next((v for v in status.verdicts if v.name == guard.NAME), None)
         verdict, end = guard.judge_guard(
-            draft.spec.analysis, last, draft.observed.readings.get(guard.METRIC), status.window_end
+            draft.spec.analysis,
+            last,
+            draft.observed.readings.get(guard.source(draft.spec.analysis)),
+            status.window_end,
         )
         draft.set(verdicts=[verdict], verdict=verdict.verdict, window_end=end)
         if verdict.verdict is VerdictKind.FAIL:

@@ -10,7 +10,7 @@ from modelrollout.api.status import Reason, Verdict, VerdictKind
 from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import eprocess, wording
 from modelrollout.core.evidence.case import Case, Outcome, Test
-from modelrollout.core.evidence.metrics import PAST, tests_of
+from modelrollout.core.evidence.metrics import PAST, TOLD, tests_of, traffic
 from modelrollout.core.evidence.windows import Reading
 
 GUARD_SHARE: Final = 0.1
@@ -68,7 +68,8 @@ def judge(question: Question) -> Judgement:
     """Judge by e-processes, one harm and one safety test a metric, under one alpha for all of them.
 
     The rollout fails when the weighted mean of the harm e-values reaches 1/alpha: a mean of e-values is an e-value
-    whatever their dependence (Vovk and Wang, arXiv 1912.06116). It passes when every metric passes on its own.
+    whatever their dependence (Vovk and Wang, arXiv 1912.06116). A plain threshold fails it too, outside of alpha. It
+    passes when every metric passes on its own.
     """
     analysis = question.analysis
     tests = tests_of(analysis)
@@ -82,11 +83,11 @@ def judge(question: Question) -> Judgement:
         math.log(share) + outcome.log_harm if share else -math.inf
         for share, outcome in zip(shares, outcomes, strict=True)
     ]
-    failed = eprocess.log_sum_exp(scores) >= need
     verdicts = [outcome.verdict for outcome in outcomes]
-    blamed = None
-    if failed:
+    blamed, index = None, next((place for place, outcome in enumerate(outcomes) if outcome.failed), None)
+    if eprocess.log_sum_exp(scores) >= need:
         index = max(range(len(scores)), key=scores.__getitem__)
+    if index is not None:
         verdicts[index] = wording.with_effect(verdicts[index])
         message = wording.failed(verdicts[index], tests[index].metric, analysis)
         changes = {"verdict": VerdictKind.FAIL, "reason": Reason.HARMFUL, "message": message}
@@ -95,19 +96,18 @@ def judge(question: Question) -> Judgement:
         _seen_up_to(question, test.metric.name) if outcome.end is None else outcome.end
         for test, outcome in zip(tests, outcomes, strict=True)
     ]
-    return Judgement(tuple(verdicts), min(ends, default=question.since), blamed)
+    beside = [outcome.beside for outcome in outcomes if outcome.beside is not None]
+    return Judgement((*verdicts, *beside), min(ends, default=question.since), blamed)
 
 
 def _judge_one(question: Question, test: Test, limit: float) -> Outcome:
     unseen = Verdict(name=test.name, verdict=VerdictKind.NO_DATA, message=wording.WAITING)
     last = next((v for v in question.verdicts if v.name == test.name), unseen)
     reading = question.readings.get(test.metric.name)
-    if reading is None:
-        return Outcome(last, float(last.harm), question.since)
-    if reading.error is not None:
-        text = wording.provider_error(reading.error)
-        changes = {"verdict": VerdictKind.PROVIDER_ERROR, "reason": Reason.PROVIDER_ERROR, "message": text}
-        return Outcome(last.model_copy(update=changes), float(last.harm), question.since)
+    if reading is None or reading.error is not None:
+        split = next((v for v in question.verdicts if v.reason is Reason.TRAFFIC_SPLIT), None)
+        beside = split if isinstance(test, traffic.Watched) else None
+        return Outcome(_unanswered(last, reading), float(last.harm), question.since, beside=beside)
     case = Case(
         analysis=question.analysis,
         last=last,
@@ -118,6 +118,15 @@ def _judge_one(question: Question, test: Test, limit: float) -> Outcome:
         limit=limit,
     )
     return test.judge(case)
+
+
+def _unanswered(last: Verdict, reading: Reading | None) -> Verdict:
+    """Return what is said of a metric of which nothing was read."""
+    if reading is None or reading.error is None:
+        return last
+    kind = VerdictKind.PASS if last.name in TOLD else VerdictKind.PROVIDER_ERROR
+    changes = {"verdict": kind, "reason": Reason.PROVIDER_ERROR, "message": wording.provider_error(reading.error)}
+    return last.model_copy(update=changes)
 
 
 def _seen_up_to(question: Question, name: str) -> int:
@@ -147,7 +156,8 @@ def past_wanted(analysis: Analysis, verdicts: Sequence[Verdict]) -> tuple[str, .
 def unearned(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Return the verdicts as a new weight is set: what was passed before says nothing about it yet."""
     changes = {"verdict": VerdictKind.NO_DATA, "reason": Reason.WAITING, "message": wording.WAITING}
-    return [verdict.model_copy(update=changes) for verdict in verdicts]
+    mine = (verdict for verdict in verdicts if verdict.reason is not Reason.TRAFFIC_SPLIT)
+    return [verdict if verdict.name in TOLD else verdict.model_copy(update=changes) for verdict in mine]
 
 
 def enter_step(analysis: Analysis, verdicts: Sequence[Verdict], since: int) -> list[Verdict]:

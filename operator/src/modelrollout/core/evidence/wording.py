@@ -14,6 +14,12 @@ from modelrollout.core.evidence.interval import difference
 from modelrollout.core.evidence.rates import Margin, expected_gain
 
 WAITING: Final = "waiting for the first window of evidence"
+RATES: Final = ("errors", "latency", "quality")
+"""Metrics whose effect is the difference of two rates."""
+DISTANCE: Final = {"predictions": 0.05, "inputs": 0.1}
+MIN_AGREEMENT: Final = "98%"
+MAX_DROP: Final = "1%"
+"""What is tolerated when left out."""
 MAX_LOG_DOUBT: Final = math.log(5.0)
 """No step forward while the e-value for harm is above 5."""
 
@@ -56,8 +62,9 @@ def conclude(verdict: Verdict, analysis: Analysis, finding: Finding) -> Verdict:
 
 
 def with_effect(verdict: Verdict) -> Verdict:
-    """Return the verdict with its effect brought up to date: for those who will read it."""
-    return verdict.model_copy(update={"effect": effect(verdict)})
+    """Return the verdict with its effect brought up to date: for those who will read it; others bring their own."""
+    rates = verdict.name.partition("[")[0] in RATES
+    return verdict.model_copy(update={"effect": effect(verdict)}) if rates else verdict
 
 
 def effect(verdict: Verdict) -> str:
@@ -95,12 +102,44 @@ def counts(verdict: Verdict) -> str:
 def failed(verdict: Verdict, metric: Metric, analysis: Analysis) -> str:
     """Say why the rollout failed."""
     limit = 1.0 / parse_percent(analysis.false_rollback)
-    allowed = " + ".join(percent(part) for part in metric.tolerated if part > 0.0)
-    by = f"; by {verdict.effect}" if verdict.effect else ""
-    return (
-        f"{verdict.name} worse than the tolerated increase of {allowed or '0%'}: {counts(verdict)}{by}; "
-        f"e-value {e_value(float(verdict.harm))}, all metrics together reached {limit:g}"
-    )
+    if metric.query is not None and not metric.compared:
+        return f"{verdict.name}: {verdict.message}"
+    return f"{_worse(verdict, metric)}; e-value {e_value(float(verdict.harm))}, all metrics together reached {limit:g}"
+
+
+def _worse(verdict: Verdict, metric: Metric) -> str:
+    """Say what is worse than tolerated, and by how much."""
+    by, seen = f"; by {verdict.effect}" if verdict.effect else "", verdict.message.partition(";")[0]
+    match metric.name:
+        case "predictions":
+            return f"predictions drifted further than tolerated ({tolerated(metric)}): {verdict.effect}"
+        case "agreement" | "slo":
+            return f"{verdict.name} missed ({tolerated(metric)}): {seen.removeprefix('doubtful: ')}"
+        case "quality":
+            return f"{verdict.name} worse than the tolerated drop of {tolerated(metric)}: {counts(verdict)}{by}"
+    if metric.query is not None:
+        lost = f"{verdict.candidate.bad} of {verdict.candidate.requests} windows"
+        return (
+            f"{verdict.name} worse than the tolerated increase of {tolerated(metric)} in {lost}, last {verdict.effect}"
+        )
+    return f"{verdict.name} worse than the tolerated increase of {tolerated(metric)}: {counts(verdict)}{by}"
+
+
+def tolerated(metric: Metric) -> str:
+    """Write what a metric tolerates: `25% + 0.02%`."""
+    match metric.name:
+        case "predictions" | "inputs":
+            return f"{metric.max_distance or DISTANCE[metric.name]:g}"
+        case "agreement":
+            return f"at least {metric.min_agreement or MIN_AGREEMENT}"
+        case "quality":
+            return metric.max_drop or MAX_DROP
+        case "slo":
+            return f"at most {metric.max_error_rate}"
+    if metric.query is not None and not metric.compared:
+        limits = (("at least", metric.min), ("at most", metric.max))
+        return " and ".join(f"{word} {one:g}" for word, one in limits if one is not None)
+    return " + ".join(percent(part) for part in metric.tolerated if part > 0.0) or "0%"
 
 
 def _passed(verdict: Verdict, finding: Finding) -> str:

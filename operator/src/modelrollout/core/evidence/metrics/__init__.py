@@ -6,16 +6,35 @@ from typing import Final
 from modelrollout.api.metrics import Metric
 from modelrollout.api.spec import Analysis
 from modelrollout.core.evidence.case import Test
-from modelrollout.core.evidence.metrics import errors, latency
+from modelrollout.core.evidence.metrics import (
+    agreement,
+    errors,
+    inputs,
+    latency,
+    predictions,
+    quality,
+    query,
+    slo,
+    traffic,
+)
 
 KINDS: Final[Mapping[str, Callable[[Metric], Iterator[Test]]]] = {
     "errors": errors.tests,
     "latency": latency.tests,
+    "predictions": predictions.tests,
+    "inputs": inputs.tests,
+    "agreement": agreement.tests,
+    "quality": quality.tests,
+    "slo": slo.tests,
 }
-PAST: Final = ("errors", "latency")
+"""The built-in ones; a metric of any other name asks a query of its own."""
+PAST: Final = ("errors", "latency", "predictions")
 """Metrics that look at an hour of stable before they begin."""
+TOLD: Final = ("inputs",)
+"""Metrics that are told only: they neither hold nor go back, answered or not."""
 
 
 def tests_of(analysis: Analysis) -> tuple[Test, ...]:
     """Return the tests of all metrics of an analysis."""
-    return tuple(test for metric in analysis.metrics for test in KINDS[metric.name](metric))
+    found = [test for metric in analysis.metrics for test in KINDS.get(metric.name, query.tests)(metric)]
+    return tuple(traffic.watched(found))
