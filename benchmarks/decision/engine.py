@@ -30,11 +30,19 @@ class Profile:
     """This metric's share of the whole."""
     gross: bool = False
     """Whether the fast path for gross failure takes its part of alpha."""
+    onset: float = math.inf
+    """Seconds in which a late onset enters with probability 1 - 1/e."""
 
     @property
     def limit(self) -> float:
         """Log e-value of the test proper that rolls back."""
         return -math.log(self.alpha) - (math.log(1.0 - gross.SHARE) if self.gross else 0.0)
+
+    def after(self, seconds: float) -> Design:
+        """Return the configuration for a window of so many seconds."""
+        if math.isinf(self.onset):
+            return self.design
+        return replace(self.design, hazard=-math.expm1(-seconds / self.onset))
 
     def with_scatter(self, scatter: Dispersion) -> "Profile":
         """Return the profile for a measured overdispersion."""
@@ -68,18 +76,24 @@ def joined(windows: Iterable[tuple[int, int, int, int]], seconds: int = WINDOW) 
 
 def begin(design: Design, requests: int, bad: int) -> State:
     """Return the state before the first window, from stable's past."""
-    return eprocess.begin(design, 0, (bad + 0.2) / (requests + 200.0), float(min(requests, PRIOR_WEIGHT)))
+    return state_of(design, (bad + 0.2) / (requests + 200.0), requests)
+
+
+def state_of(design: Design, rate: float, requests: int) -> State:
+    """Return the state before the first window, where stable's rate is expected to be `rate`."""
+    return eprocess.begin(design, 0, rate, float(min(requests, PRIOR_WEIGHT)))
 
 
 def rollback_time(profile: Profile, state: State, windows: Iterable[Window]) -> float:
     """Return the end of the window that rolls back, in seconds; infinite for none."""
-    design, need = profile.design, -math.log(profile.alpha)
-    wealth, seen = gross.START, 0
+    need = -math.log(profile.alpha)
+    wealth, seen, end = gross.START, 0, 0
     for window in windows:
         if profile.gross:
             seen += window.n_c
-            wealth = gross.update(wealth, window, eprocess.stable_rate(state))
-        state = eprocess.update(state, design, None, window)
+            wealth = gross.update(wealth, window, eprocess.stable_rate(state), need)
+        state = eprocess.update(state, profile.after(window.end - end), None, window)
+        end = window.end
         log_harm = gross.combined(state.log_harm, wealth, seen) if profile.gross else state.log_harm
         if log_harm >= need:
             return float(window.end)

@@ -1,5 +1,6 @@
 """Configurations of the rollback test that the suites run with."""
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -7,20 +8,21 @@ import numpy as np
 from benchmarks.decision.engine import Profile, begin, boosted, joined, rollback_time
 from benchmarks.decision.targets import ALPHA
 from benchmarks.decision.traffic import PAST_MINUTES, PODS, Clustered, Counts, Floats, Ints
+from modelrollout.api.metrics import Metric
 from modelrollout.api.spec import Analysis
 from modelrollout.core.evidence import dispersion
 from modelrollout.core.evidence.dispersion import Dispersion
 from modelrollout.core.evidence.judge import harm_shares
-from modelrollout.core.evidence.metrics import tests_of
-from modelrollout.core.evidence.metrics.errors import Errors
+from modelrollout.core.evidence.metrics import errors
+from modelrollout.core.evidence.two_sample import ONSET, START_MASS
 
 
 def default() -> Profile:
     """Return what the operator runs `errors` with when the resource says nothing: its share of alpha, its margin."""
-    analysis = Analysis(preset="any")
-    (test,) = (one for one in tests_of(analysis) if isinstance(one, Errors))
-    share = harm_shares(analysis)[test.name]
-    return boosted(Profile("default", test.rates.design, ALPHA * share, gross=True))
+    (rates,) = (test.rates for test in errors.tests(Metric(name="errors")) if isinstance(test, errors.Errors))
+    share = harm_shares(Analysis(preset="any"))[rates.name]
+    design = replace(rates.design, start_mass=START_MASS)
+    return boosted(Profile("default", design, ALPHA * share, gross=True, onset=ONSET))
 
 
 DEFAULT: Final = default()

@@ -82,9 +82,39 @@ BOUND_LEAST: Final = 200.0
 BUDGET: Final = 0.005
 PROMOTED: Final = 0.99
 DWELL: Final = 60
+PACE_FAST: Final = 300.0
+"""Seconds to full traffic for a good version, at 100 requests a second or more."""
+PACE_SLOW: Final = 720.0
+"""At 10 a second and a rate of 0.1 %; 616 s is the least where each weight asks for evidence of its own."""
+PACE_CARRIED: Final = 480.0
+"""The goal where evidence of lower weights counts on."""
 CPU_MS: Final = 1.0
 
 
 def degraded(p0: float, case: str) -> float:
     """Return the candidate's rate in a case: a factor, or percentage points more."""
     return p0 * float(case[:-1]) if case.endswith("x") else p0 + float(case[1:-2]) / 100.0
+
+
+LAYOUTS: Final = {
+    "geo1.25": tuple(0.005 * 1.25**k for k in range(36)),
+    "prom-default": (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
+}
+"""Bounds of latency histograms in seconds; infinity follows."""
+LATENCY_MEDIAN: Final = 0.080
+LATENCY_SIGMA: Final = 0.6
+"""Lognormal response times."""
+LATENCY: Final = {("geo1.25", 100, "+10%"): 135.0, ("geo1.25", 10, "+50%"): 90.0, ("geo1.25", 10, "tail"): 330.0}
+"""Median seconds to rollback, by layout, requests a second and case."""
+
+DISAGREE: Final = 0.02
+"""Share of pairs that may disagree."""
+SHADOW_HOURS: Final = 6
+SHADOW_RATIO: Final = 1.4
+
+TOLERANCE: Final = 0.05
+"""Kolmogorov-Smirnov distance that is tolerated."""
+DRIFT: Final = {(10, 0.2): 360.0, (100, 0.1): 360.0}
+"""Median seconds, by requests a second and distance."""
+LABELS: Final = 900.0
+"""Median seconds for five points fewer right answers at 200 requests a second, one in twenty labelled."""
