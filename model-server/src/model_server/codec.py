@@ -4,6 +4,7 @@ A well-formed request is read by a compiled, typed decoder. Whatever that refuse
 which either understands it (columns, nested lists, nulls, binary tensors) or says exactly what is wrong.
 """
 
+import math
 from array import array
 from typing import Any
 
@@ -18,7 +19,7 @@ class _Tensor(msgspec.Struct):
     name: str
     shape: tuple[int, int]
     datatype: str
-    data: list[float]
+    data: list[float | None]
     parameters: msgspec.UnsetType | None = msgspec.UNSET
 
 
@@ -39,7 +40,13 @@ class Reader:
     def __init__(self, model: Model) -> None:
         self._schema = Schema(model)
         self._width, self._typecode = model.width, model.evaluator.typecode
-        self._codes = any(feature.kind == "category" for feature in model.metadata.features)
+        features = model.metadata.features
+        self._codes = [
+            (at, frozenset(map(float, range(len(each.categories)))))
+            for at, each in enumerate(features)
+            if each.categories
+        ]
+        self._may_miss = [feature.missing for feature in features]
 
     def read(self, body: bytes, json_bytes: int | None = None) -> InferRequest:
         """Read a request; of a request with binary tensors the first `json_bytes` are JSON.
@@ -53,10 +60,28 @@ class Reader:
                 return self._schema.read(body, None)
             tensor = request.inputs[0]
             rows, width = tensor.shape
-            plain = tensor.name == INPUT and width == self._width and tensor.datatype in DATATYPES
-            if plain and not self._codes and 1 <= rows <= MAX_ROWS and len(tensor.data) == rows * width:
-                return InferRequest(array(self._typecode, tensor.data), rows, request.id)
+            fits = width == self._width and 1 <= rows <= MAX_ROWS and len(tensor.data) == rows * width
+            if fits and tensor.name == INPUT and tensor.datatype in DATATYPES:
+                values = self._values(tensor.data)
+                if values is not None:
+                    return InferRequest(values, rows, request.id)
         return self._schema.read(body, json_bytes)
+
+    def _values(self, data: list[float | None]) -> "array[float] | None":
+        """Return values as the model reads them, or None when one is not what its feature takes."""
+        width = self._width
+        known: list[Any] = data
+        try:
+            values: array[float] = array(self._typecode, known)
+        except TypeError:
+            if not all(self._may_miss[at % width] for at, value in enumerate(data) if value is None):
+                return None
+            values = array(self._typecode, [math.nan if value is None else value for value in data])
+        for at, codes in self._codes:
+            for code in values[at::width]:
+                if code not in codes and not math.isnan(code):
+                    return None
+        return values
 
 
 class Writer:

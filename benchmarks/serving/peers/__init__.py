@@ -1,0 +1,1 @@
+"""Small programs that run inside the peers' own environments."""
