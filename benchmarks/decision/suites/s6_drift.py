@@ -54,7 +54,7 @@ def _one(candidate: Ints, stable: Ints, held: Floats) -> float:
         c, s = c + row_c[places], s + row_s[places]
         if c[-1] < MIN_REQUESTS and end - since < MAX_JOINED:
             continue
-        state = distance.update(state, design, 0.9, c, s, end - since)
+        state = distance.update(state, design, 0.9, (c, s), end - since)
         c, s, since = np.zeros(len(places)), np.zeros(len(places)), end
         if state.log_harm >= need:
             return float(end)
