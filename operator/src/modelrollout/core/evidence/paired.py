@@ -55,9 +55,9 @@ def gain_below(share: float, limit: float) -> float:
 class State:
     """The test that the share is too large with a late onset in mind, rounded as it is packed."""
 
-    wealth: tuple[float, ...] = (math.log(START_MASS) + LOG_PRIOR,) * len(RATIOS)
+    wealth: tuple[float, ...] = (float(f"{math.log(START_MASS) + LOG_PRIOR:.6g}"),) * len(RATIOS)
     """Log wealth of each alternative, its prior included."""
-    waiting: float = 1.0 - START_MASS
+    waiting: float = float(f"{1.0 - START_MASS:.6g}")
     """Prior mass of late onsets still to come."""
 
     @property
