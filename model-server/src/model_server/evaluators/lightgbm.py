@@ -26,7 +26,10 @@ def _library() -> ctypes.CDLL:
     for folder in folders:
         for path in sorted(Path(folder).rglob("lib_lightgbm*")):
             if path.suffix in (".so", ".dylib", ".dll"):
-                return _declared(ctypes.CDLL(str(path)))
+                try:
+                    return _declared(ctypes.CDLL(str(path)))
+                except OSError as error:
+                    raise ModelError(f"LightGBM's library cannot be loaded: {error}; on Debian: libgomp1") from None
     raise ModelError("LightGBM's library is not installed, and this model needs it: install model-server[lightgbm]")
 
 
