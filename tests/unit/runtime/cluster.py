@@ -130,6 +130,10 @@ class Cluster:
         self.raw["metadata"]["generation"] += 1
         self._version()
 
+    def annotate(self, annotations: dict[str, str]) -> None:
+        self.raw["metadata"]["annotations"] = annotations
+        self._version()
+
     def _version(self) -> None:
         self.raw["metadata"]["resourceVersion"] = str(int(self.raw["metadata"]["resourceVersion"]) + 1)
 

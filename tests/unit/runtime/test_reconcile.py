@@ -96,6 +96,50 @@ async def test_an_unreadable_resource_is_reported_once() -> None:
     assert "weight" in cluster.statuses[-1].message
 
 
+NONSENSE = {"steps": [{"weight": 500}]}
+
+
+async def test_a_spec_that_cannot_be_read_stops_neither_a_rollout_in_progress_nor_its_abortion() -> None:
+    cluster = Cluster()
+    operator = Operator(cluster)
+    await operator.settle()
+    stable = cluster.statuses[-1].stable
+    cluster.edit(template={"spec": {"containers": [{"name": "m", "image": "model:2"}]}})
+    await operator.look()
+    while cluster.weights == {stable: 100}:
+        cluster.now_ += timedelta(seconds=5)
+        await operator.look()
+    cluster.edit(strategy=NONSENSE)
+    await operator.look()
+    assert cluster.statuses[-1].phase is Phase.PROGRESSING
+    stalled = next(one for one in cluster.statuses[-1].conditions if one.type == "Stalled")
+    assert (stalled.status, "weight" in stalled.message) == ("True", True)
+    assert len(cluster.weights or {}) == 2
+    assert operator.collector.active == 1, "evidence is still gathered"
+    cluster.annotate({"modelrollout.dev/request": "abort@1"})
+    await operator.look()
+    assert cluster.statuses[-1].phase is Phase.ROLLED_BACK
+    assert cluster.weights == {stable: 100}
+    cluster.edit(strategy={"steps": [{"weight": 50}]})
+    await operator.look()
+    stalled = next(one for one in cluster.statuses[-1].conditions if one.type == "Stalled")
+    assert "weight" not in stalled.message
+
+
+async def test_a_template_beside_a_fault_starts_nothing_until_the_fault_is_mended() -> None:
+    cluster = Cluster()
+    operator = Operator(cluster)
+    await operator.settle()
+    template = {"spec": {"containers": [{"name": "m", "image": "model:2"}]}}
+    cluster.edit(template=template, strategy=NONSENSE)
+    await operator.settle()
+    assert cluster.statuses[-1].phase is Phase.PROMOTED
+    assert len(cluster.pods) == 1
+    cluster.edit(strategy={"steps": [{"weight": 50}]})
+    await operator.look()
+    assert len(cluster.pods) == 2
+
+
 async def test_a_rollout_that_is_being_deleted_is_left_alone() -> None:
     cluster = Cluster()
     cluster.raw["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"

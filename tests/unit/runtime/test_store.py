@@ -33,6 +33,21 @@ def test_only_what_is_newer_is_news() -> None:
     assert store.put(raw("6"))
 
 
+def test_the_last_spec_that_could_be_read_is_kept_until_the_next_one_is() -> None:
+    store = RolloutStore()
+    store.put(raw("5", spec={"good": 1}))
+    assert store.readable_spec(KEY) is None
+    store.was_read(KEY)
+    store.put(raw("6", spec={"bad": 1}))
+    store.put(raw("7", spec={"bad": 2}))
+    assert store.readable_spec(KEY) == {"good": 1}
+    store.put(raw("8", spec={"good": 2}))
+    store.was_read(KEY)
+    assert store.readable_spec(KEY) == {"good": 2}
+    store.put(raw("9", uid="another", spec={"bad": 3}))
+    assert store.readable_spec(KEY) is None, "a spec of another object that had the name"
+
+
 def test_our_own_status_is_in_the_cache_before_the_watch_brings_it() -> None:
     store = RolloutStore()
     store.put(raw("5", status={"phase": "Progressing"}))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -65,14 +65,14 @@ class Reconciler:
             self.forget(key)
             return None
         try:
-            rollout = parse(raw)
+            rollout, unreadable = self._read(key, raw)
         except InvalidRollout as error:
             await self._refuse(key, raw, str(error))
             return None
         memory = self.memories.of(key)
         rollout = rollout.model_copy(update={"status": memory.status(rollout.status)})
         try:
-            return await self._reconcile(key, rollout, memory)
+            return await self._reconcile(key, rollout, memory, unreadable)
         finally:
             self.memories.tidy(key)
             if key not in self.store:
@@ -84,10 +84,31 @@ class Reconciler:
         self.collector.forget(key)
         self.observer.forget(key)
 
-    async def _reconcile(self, key: Key, rollout: ModelRollout, memory: Memory) -> timedelta | None:
+    def _read(self, key: Key, raw: dict[str, Any]) -> tuple[ModelRollout, str | None]:
+        """Return a rollout and, where its newest spec cannot be read, why; it then has the last one that could be.
+
+        So a rollout in progress goes on, and can be aborted. Raises InvalidRollout where there is no such spec.
+        """
+        try:
+            rollout = parse(raw)
+        except InvalidRollout as error:
+            spec = self.store.readable_spec(key)
+            if spec is None:
+                raise
+            return parse({**raw, "spec": spec}), str(error)
+        self.store.was_read(key)
+        return rollout, None
+
+    async def _reconcile(
+        self, key: Key, rollout: ModelRollout, memory: Memory, unreadable: str | None
+    ) -> timedelta | None:
         readings, now = self.collector.peek(key), self.clock.now()
         await self._announce(rollout, memory)
         observed = await self.observer.observe(key, rollout, memory, readings, now)
+        if unreadable is not None:
+            observed = replace(observed, terminal=unreadable)
+            if all(condition.message != unreadable[:1000] for condition in rollout.status.conditions):
+                ObjectLog(_log, key).warning("refused: %s", unreadable)
         step = plan(rollout, observed, now, self.settings)
         try:
             await self._carry_out(key, rollout, step, memory, readings)
@@ -109,10 +130,12 @@ class Reconciler:
         raw = self.store.raw(key)
         if raw is None:
             return None
-        fresh = parse(raw)
+        fresh, unreadable = self._read(key, raw)
         fresh = fresh.model_copy(update={"status": memory.status(fresh.status)})
         readings = self.collector.peek(key)
         observed = await self.observer.observe(key, fresh, memory, readings, now)
+        if unreadable is not None:
+            observed = replace(observed, terminal=unreadable)
         step = plan(fresh, observed, now, self.settings)
         await self._carry_out(key, fresh, step, memory, readings, refusable=True)
         memory.planned(step)

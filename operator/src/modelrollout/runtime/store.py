@@ -28,7 +28,7 @@ class Summary:
 class _Entry:
     """One rollout; slots and bytes, because there may be thousands."""
 
-    __slots__ = ("data", "round", "summary", "uid", "version")
+    __slots__ = ("data", "readable", "round", "summary", "uid", "version")
 
     def __init__(self, data: bytes, version: str, uid: str, listing: int, summary: Summary) -> None:
         self.data = data
@@ -36,6 +36,8 @@ class _Entry:
         self.uid = uid
         self.round = listing
         self.summary = summary
+        self.readable: bytes | bool = False
+        """Whether the spec in `data` could be read; until it was, the last data of which that is known, if any."""
 
 
 class RolloutStore:
@@ -56,12 +58,29 @@ class RolloutStore:
         version, uid = str(metadata.get("resourceVersion", "")), str(metadata.get("uid", ""))
         listing = self._round(key)
         known = self._entries.get(key)
+        entry = _Entry(b"", version, uid, listing, self._summary(raw.get("status") or {}))
         if known is not None and known.uid == uid:
             known.round = listing
             if not newer(version, known.version):
                 return False
-        self._entries[key] = _Entry(_pack(raw), version, uid, listing, self._summary(raw.get("status") or {}))
+            entry.readable = known.data if known.readable is True else known.readable
+        entry.data = _pack(raw)
+        self._entries[key] = entry
         return True
+
+    def was_read(self, key: Key) -> None:
+        """Note that the present spec of a rollout means something to us."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.readable = True
+
+    def readable_spec(self, key: Key) -> Raw | None:
+        """Return the last spec that could be read; None where none was since we started."""
+        entry = self._entries.get(key)
+        if entry is None or entry.readable is False:
+            return None
+        data = entry.data if entry.readable is True else entry.readable
+        return dict(_unpack(data)["spec"])
 
     def wrote_status(self, key: Key, status: Status, version: str) -> None:
         """Remember a status that we wrote, and the resourceVersion that the API server gave it."""
