@@ -1,11 +1,13 @@
 """Contract tests speak to a real API server: one for the whole run, a fresh namespace for each test."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
+from modelrollout.adapters.kubernetes.client import Api
 from tests.support.apiserver import missing_assets, running
 from tests.support.kube import Kube
 
@@ -34,3 +36,10 @@ def namespace(api: Kube) -> str:
     name = f"test-{secrets.token_hex(4)}"
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     return name
+
+
+@pytest_asyncio.fixture
+async def connection(api: Kube) -> AsyncIterator[Api]:
+    """Yield our own connection to it."""
+    async with await Api.connect(str(api.kubeconfig)) as connected:
+        yield connected

@@ -1,10 +1,9 @@
 """HTTPRoutes as we write them, and as others leave them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from modelrollout.adapters.kubernetes.cache import Routes
 from modelrollout.adapters.kubernetes.client import Api
@@ -18,12 +17,6 @@ from tests.support.rollouts import rollout_in
 GATEWAY = "gateway.networking.k8s.io/v1"
 STABLE, CANDIDATE = "bbbbbbbbbb", "cccccccccc"
 PARENTS = [{"name": "public", "namespace": "gateway", "sectionName": "web"}, {"name": "internal"}]
-
-
-@pytest_asyncio.fixture
-async def connection(api: Kube) -> AsyncIterator[Api]:
-    async with await Api.connect(str(api.kubeconfig)) as connected:
-        yield connected
 
 
 class Setting:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Literal
 
 from modelrollout.core.evidence.windows import Reading
@@ -22,7 +21,6 @@ class Workload:
     deadline_exceeded: bool = False
     """The Deployment gave up: ProgressDeadlineExceeded."""
     image: str | None = None
-    created: datetime | None = None
     trouble: str | None = None
     """Why pods do not become ready, in words (`ImagePullBackOff: ...`), where known."""
     crash_loop: bool = False

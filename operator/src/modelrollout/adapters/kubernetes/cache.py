@@ -9,7 +9,6 @@ import sys
 import zlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from modelrollout.api.base import NAME_LABEL, REVISION_LABEL
@@ -101,7 +100,6 @@ def held_of(raw: Mapping[str, Any], revision: str) -> Held:
         total=int(status.get("replicas", 0)),
         deadline_exceeded=seen and progressing.get("reason") == "ProgressDeadlineExceeded",
         image=sys.intern(image) if image else None,
-        created=datetime.fromisoformat(meta["creationTimestamp"]) if meta.get("creationTimestamp") else None,
         trouble=_trouble(failure) if seen and failure.get("status") == "True" else None,
     )
     return Held(workload, str(meta.get("uid", "")), version_of(raw))
