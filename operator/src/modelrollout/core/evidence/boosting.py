@@ -31,6 +31,11 @@ Term = tuple[float, float, float]
 
 _HUGE: Final = 700.0
 """Exponents are cut here: what lies above is far beyond any cap."""
+_TINY: Final = 1e-250
+_WIDEST: Final = 225.0
+"""Variance of the candidate's bad requests above which nothing is boosted: such a window tells enough by itself."""
+_COMMON: Final = 0.1
+"""Share of bad requests above which nothing is boosted: the laws differ, and a failure so gross needs no help."""
 _NEAR_BINOMIAL: Final = 0.002
 """Below this share of bad requests the two laws differ by less than what the sums leave out."""
 
@@ -41,6 +46,8 @@ def log_boost(window: Window, terms: Sequence[Term], rho: float, log_cap: float)
     if bad == 0 or window.n_s == 0 or log_cap <= 0.0 or _log_factor(terms, bad, 0) <= log_cap:
         return 0.0
     odds = rho * window.n_c / window.n_s
+    if bad * odds / (1.0 + odds) ** 2 > _WIDEST or bad > _COMMON * (window.n_c + window.n_s):
+        return 0.0
     first, shares = _law(window, odds, bad, exact=False)
     found = _solve(_factors(terms, bad, first, len(shares)), shares, math.exp(min(_HUGE, log_cap)))
     if bad > _NEAR_BINOMIAL * (window.n_c + window.n_s):
@@ -102,6 +109,8 @@ def _solve(factors: Sequence[float], shares: Sequence[float], cap: float) -> flo
         sums.append(sums[-1] + share * min(factor, 1e280))
     cut = 0.0
     for index in range(len(factors), 0, -1):
+        if sums[index] < _TINY:
+            return 1.0
         b = (sums[-1] - cap * cut) / sums[index]
         if b * factors[index - 1] <= cap:
             return b
