@@ -37,9 +37,10 @@ class Feed:
     """The instants that are not counted yet, with what the counters held."""
 
     def __post_init__(self) -> None:
-        self.waiting.append((0, self._copy()))
+        self.waiting.append((0, self.held()))
 
-    def _copy(self) -> dict[str, Counter[Key]]:
+    def held(self) -> dict[str, Counter[Key]]:
+        """Return what the counters hold now."""
         return {side: Counter(held) for side, held in self.counters.items()}
 
     def count(self, side: str, metric: str, n: int, **mark: object) -> None:
@@ -64,7 +65,7 @@ class Feed:
     def window(self, *, judged: bool = True) -> dict[str, Verdict]:
         """End the window, and let the judge look unless it is away."""
         self.now += WINDOW
-        self.waiting.append((self.now, self._copy()))
+        self.waiting.append((self.now, self.held()))
         if judged:
             readings = {metric.name: self._reading(metric.name) for metric in self.analysis.metrics}
             self.last = self._ask(readings)
@@ -97,7 +98,7 @@ class Feed:
         self.weight, self.next_weight = weight, next_weight
         self.since = self.now
         self.verdicts = enter_step(self.analysis, self.verdicts, self.now)
-        self.waiting = [(self.now, self._copy())]
+        self.waiting = [(self.now, self.held())]
 
     def _reading(self, name: str) -> Reading:
         instants = tuple(instant for instant, _ in self.waiting)
