@@ -1,23 +1,15 @@
 """Refusals of the API server, and what we make of them."""
 
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.errors import NotFound, Unserved
 from modelrollout.adapters.kubernetes.resources import CONFIG_MAPS, HTTP_ROUTES, Resource
 from modelrollout.ports import TerminalError, TransientError
 from tests.support.kube import Kube
-
-
-@pytest_asyncio.fixture
-async def connection(api: Kube) -> AsyncIterator[Api]:
-    async with await Api.connect(str(api.kubeconfig)) as connected:
-        yield connected
 
 
 def config(api: Kube, tmp_path: Path, old: str, new: str) -> str:

@@ -16,12 +16,6 @@ from tests.support.kube import Kube, Object
 QUICK = LeaseTimes(duration=1.0, deadline=0.7, renew=0.1, retry=0.1)
 
 
-@pytest.fixture
-async def connection(api: Kube) -> AsyncIterator[Api]:
-    async with await Api.connect(str(api.kubeconfig)) as found:
-        yield found
-
-
 def spec(api: Kube, namespace: str) -> Object:
     found: Object = api.get("Lease", NAME, api=LEASES.api, namespace=namespace)["spec"]
     return found
