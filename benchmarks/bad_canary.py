@@ -32,6 +32,8 @@ class Kind:
     """Weight 0 within so long."""
     weight: int = WEIGHTS[0]
     """Never above this weight."""
+    times: int = 1
+    """How many for each repetition that is asked for: more where chance has a say in every one."""
 
     @property
     def words(self) -> str:
@@ -39,7 +41,7 @@ class Kind:
         return f"{self.candidate:.0%} fail, stable {self.stable:.1%}"
 
 
-KINDS: Final = (Kind("half", 0.0, 0.5, 8), Kind("five", 0.001, 0.05, 20))
+KINDS: Final = (Kind("half", 0.0, 0.5, 8), Kind("five", 0.001, 0.05, 20, times=3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,11 @@ class Fate:
 
 
 def run(lab: Lab, options: Options) -> Result:
-    """Roll out bad versions of each kind, `options.repeat` times."""
+    """Roll out bad versions of each kind, `options.repeat` times or a multiple of it."""
     rows: list[Row] = []
     numbers: Object = {}
     for kind in KINDS:
-        fates = _all(lab, kind, options.repeat)
+        fates = _all(lab, kind, options.repeat * kind.times)
         rows += _rows(kind, fates)
         numbers[kind.name] = [asdict(fate) for fate in fates]
     return Result(rows, numbers)
@@ -108,10 +110,13 @@ def _version(namespace: str, version: str, error_rate: float) -> Object:
 
 def _rows(kind: Kind, fates: Sequence[Fate]) -> list[Row]:
     back = sum(fate.phase == "RolledBack" for fate in fates)
+    times = [fate.seconds_to_zero for fate in fates]
+    soon = sum(fate.phase == "RolledBack" and fate.seconds_to_zero <= kind.seconds for fate in fates)
     highest = max(fate.highest_weight for fate in fates)
     return [
         Row(f"{kind.words}: rolled back", f"{back} of {len(fates)}", "all"),
-        Row("  seconds to weight 0", spread([fate.seconds_to_zero for fate in fates]), f"at most {kind.seconds}"),
+        Row("  seconds to weight 0", spread(times), f"at most {kind.seconds}"),
+        Row(f"  of them within {kind.seconds} s", f"{soon} of {len(fates)}"),
         Row("  seconds of exposure", spread([fate.exposure for fate in fates])),
         Row("  failed requests", spread([fate.failed for fate in fates], digits=0)),
         Row("  highest weight", f"{highest} %", f"at most {kind.weight} %"),

@@ -19,6 +19,8 @@ from benchmarks.rollouts import API, KIND, PARALLEL, WEIGHTS, apply_all, idler, 
 
 PAUSE_IMAGE: Final = "modelrollout/lab-pause:dev"
 RESUME: Final = {"metadata": {"annotations": {"modelrollout.dev/request": "resume@benchmark"}}}
+WALKERS: Final = 20
+"""At most so many rollouts with pods: one node's cores bring hardly more up at once."""
 CALM: Final = 20.0
 """Seconds without a call, before and after."""
 
@@ -36,7 +38,7 @@ def promotions(lab: Lab, options: Options) -> Result:
 
 def steps(lab: Lab, options: Options) -> Result:
     """Let one, then many others, whose candidates wait with ready pods, go through every weight on time alone."""
-    count = options.count
+    count = min(options.count, WALKERS)
     with lab.namespace("steps") as namespace:
         for version in "1", "2":
             apply_all(lab, [_walker(namespace, number, version) for number in range(1 + count)])
