@@ -121,18 +121,18 @@ class Run:
 
     def play(self) -> Result:
         """Play until the rollout rests or the horizon is reached."""
-        operator, horizon = self.operator, self.stage.scenario.horizon
+        horizon = self.stage.scenario.horizon
         while True:
             event = self._agenda[-1][0] if self._agenda else math.inf
-            time = min(event, self.cluster.next_change(), operator.look, operator.ask)
-            if time > horizon or time == math.inf:
+            time = min(event, self.cluster.next_change(), self.operator.look, self.operator.ask)
+            if time > horizon:
                 break
             changed = self.cluster.advance(time)
             while self._agenda and self._agenda[-1][0] <= time:
                 changed = True
                 self._happen(*self._agenda.pop()[1:])
-            readings = self._collect() if operator.ask <= time else {}
-            if changed or readings or operator.look <= time:
+            readings = self._collect() if self.operator.ask <= time else {}
+            if changed or readings or self.operator.look <= time:
                 self._reconcile(readings)
         if self._resting():
             horizon = self.cluster.now
