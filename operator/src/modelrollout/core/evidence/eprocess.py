@@ -118,10 +118,13 @@ def next_step(state: State, end: int) -> State:
 
 
 def update(state: State, test: Design, safe: Margin | None, window: Window) -> State:
-    """Count one window. `safe` is the margin that the next weight asks for; None when there is none to earn."""
+    """Count one window. `safe` is the margin that the next weight asks for; None when there is none to earn.
+
+    A window without a request of stable shows nothing safe: what cannot be compared has to wait.
+    """
     rate = stable_rate(state)
     harm, waiting = _update_harm(state, test, rate, window)
-    safety = state.safety if safe is None else _update_safety(state, test, safe, rate, window)
+    safety = state.safety if safe is None or window.n_s == 0 else _update_safety(state, test, safe, rate, window)
     return replace(
         state,
         end=window.end,
