@@ -17,15 +17,16 @@ from modelrollout.core.evidence.metrics import errors
 from modelrollout.core.evidence.two_sample import ONSET, START_MASS
 
 
-def default() -> Profile:
-    """Return what the operator runs `errors` with when the resource says nothing: its share of alpha, its margin."""
+def default(analysis: Analysis) -> Profile:
+    """Return what the operator runs `errors` with in an analysis: its share of alpha, its margin."""
     (rates,) = (test.rates for test in errors.tests(Metric(name="errors")) if isinstance(test, errors.Errors))
-    share = harm_shares(Analysis(preset="any"))[rates.name]
+    share = harm_shares(analysis)[rates.name]
     design = replace(rates.design, start_mass=START_MASS)
     return boosted(Profile("default", design, ALPHA * share, gross=True, onset=ONSET))
 
 
-DEFAULT: Final = default()
+DEFAULT: Final = default(Analysis(preset="any"))
+"""The profile of a resource that says nothing about its analysis."""
 
 
 def past(rng: np.random.Generator, runs: int, rps: float, p0: float) -> tuple[Ints, Ints]:

@@ -14,6 +14,7 @@ from benchmarks.decision.suites import (
     s7_shadow,
     s8_labels,
     s9_pacing,
+    s10_ops,
 )
 
 SUITES: Final[Mapping[str, Suite]] = {
@@ -26,4 +27,5 @@ SUITES: Final[Mapping[str, Suite]] = {
     "S7": s7_shadow,
     "S8": s8_labels,
     "S9": s9_pacing,
+    "S10": s10_ops,
 }
