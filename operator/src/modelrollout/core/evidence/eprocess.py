@@ -18,7 +18,7 @@ from modelrollout.core.evidence.rates import MAX_RATE, Margin, log_ratio, projec
 from modelrollout.core.evidence.windows import Window
 
 HARM_RATIOS: Final = (1.5, 2.5, 5.0, 12.0, 35.0, 150.0)
-HARM_PRIOR: Final = (0.12, 0.16, 0.18, 0.20, 0.22, 0.12)
+HARM_PRIOR: Final = (0.20, 0.18, 0.15, 0.15, 0.25, 0.07)
 SAFETY_RATIOS: Final = (1.0, 1.3)
 SAFETY_PRIOR: Final = (0.5, 0.5)
 _ROUNDING: Final = 1e-9
