@@ -206,6 +206,39 @@ def test_labels_in_time_for_one_step_need_not_be_so_for_the_next():
     assert feed.said["quality"].verdict is VerdictKind.NO_DATA
 
 
+def test_wrong_predictions_that_are_labelled_sooner_are_no_harm_while_the_weight_rises():
+    """A tenth is wrong for both. Young predictions look worse, and a rising weight gives the candidate more of them."""
+    rng, weights = np.random.default_rng(0), (5, 10, 25, 50)
+    feed = Feed(analysis(QUALITY), now=6000, since=6000, waiting=[])
+    coming: dict[int, list[tuple[str, int, bool, int]]] = {}
+
+    def predict(now: int, weight: int) -> None:
+        for side, share in (("candidate", weight / 100), ("stable", 1 - weight / 100)):
+            for bad, many, delay in ((True, 15, 120.0), (False, 135, 400.0)):
+                late = (rng.exponential(delay, rng.poisson(many * share)) // 15).astype(int)
+                for steps, n in zip(*np.unique(late, return_counts=True), strict=True):
+                    coming.setdefault(now + 15 * int(steps + 1), []).append((side, now // 60 * 60, bad, int(n)))
+
+    def arrive(now: int) -> None:
+        for side, cohort, bad, n in coming.pop(now, []):
+            feed.count(side, "quality", n, bad=bad, cohort=cohort)
+
+    for now in range(3000, 6000, 15):
+        predict(now, 0)
+        arrive(now + 15)
+    feed.waiting = [(6000, feed.held())]
+    for window in range(80):
+        if window and window % 16 == 0 and window // 16 < 4:
+            feed.enter(weights[window // 16], (*weights, 100)[window // 16 + 1])
+        predict(feed.now, weights[min(window // 16, 3)])
+        arrive(feed.now + 15)
+        feed.window()
+        assert feed.last is not None
+        assert feed.last.blamed is None
+        assert len(feed.said["quality"].evidence) < 300
+    assert float(feed.said["quality"].harm) < 1.0
+
+
 def test_slices_of_quality_are_judged_apart():
     feed = Feed(analysis({**QUALITY, "slices": {"label": "country", "values": ["de", "fr"]}}))
     feed.rates("quality", (1, 0), (1, 0), cohort=0, part="de")

@@ -68,6 +68,8 @@ class Rates:
     design: Design
     budget_factor: float = 1.0
     """What the harm budget is multiplied with."""
+    join: int = MIN_REQUESTS
+    """Windows are joined until the candidate got this many requests."""
 
     def enter_step(self, evidence: str, since: int) -> str:
         """Return the state as a new weight begins."""
@@ -129,7 +131,7 @@ class Rates:
             total = [a + b for a, b in zip(total, window, strict=True)]
             p = state.pending
             joined = (p[0] + window[0], p[1] + window[1], p[2] + window[2], p[3] + window[3])
-            if joined[0] >= MIN_REQUESTS or (joined[0] > 0 and end - state.pending_since >= MAX_JOINED):
+            if joined[0] >= self.join or (joined[0] > 0 and end - state.pending_since >= MAX_JOINED):
                 whole = Window(end, *joined)
                 wealth = gross.update(wealth, whole, eprocess.stable_rate(state), case.limit)
                 hazard = -math.expm1((state.pending_since - end) / ONSET)

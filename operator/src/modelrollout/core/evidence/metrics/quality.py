@@ -1,12 +1,15 @@
 """`quality`: wrong predictions, told by labels that come later.
 
-A label counts in the cohort of its prediction, and only cohorts count that began after the candidate came, for both
-revisions alike: otherwise stable would bring along old predictions whose late labels are others than the early ones.
+A label counts in the cohort of its prediction, for both revisions alike: labels that come early are others than those
+that come late, so stable must not bring along predictions from before the candidate came. For the same reason cohorts
+of different weights are compared apart: at a higher weight the candidate's share of young predictions is higher too.
 Labels may take longer than a rollout. A step does not wait for them, unless they do come in time.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 from modelrollout.api.metrics import Metric
@@ -25,14 +28,21 @@ RATIOS: Final = (1.1, 1.3, 1.6, 2.2, 4.0, 10.0)
 PRIOR: Final = (1 / 6,) * 6
 LABELS: Final = 30
 """Labels of the candidate within a step below which they are taken to come too late for it."""
+STEPS: Final = 4
+"""Steps whose cohorts are counted, the newest."""
+TRANSITION: Final = 60
+"""Seconds before a step within which the weight may have changed already: cohorts of then are of no one weight."""
+
+Cell = tuple[int, int, int, int]
+"""n_c, x_c, n_s, x_s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
     """Labelled predictions of one slice, or of all.
 
-    `evidence` holds the first cohort that counts (Unix seconds), the candidate's labels since the step began, and the
-    state of the tests.
+    `evidence` holds when the steps began whose cohorts count (Unix seconds; after the first as seconds on from it), the
+    candidate's labels since the last of them, and the state of the tests.
     """
 
     rates: Rates
@@ -54,29 +64,36 @@ class Quality:
         return self.rates.share
 
     def enter_step(self, evidence: str, since: int) -> str:
-        """Return the state as a new weight begins: cohorts since the beginning count on."""
+        """Return the state as a new weight begins: cohorts of the steps before count on, each step's apart."""
         first, _, rest = evidence.partition(" ")
-        state = self.rates.enter_step(rest.partition(" ")[2], since)
-        return f"{first} 0 {state}" if state else ""
+        steps, state = _starts(first), self.rates.enter_step(rest.partition(" ")[2], since)
+        return f"{_written([*steps, since][-STEPS:])} 0 {state}" if steps and state else ""
 
     def judge(self, case: Case) -> Outcome:
         """Count labels."""
         first, _, rest = case.last.evidence.partition(" ")
         labels, _, packed = rest.partition(" ")
-        cohort, memory = instant(first), two_sample.unpack(packed)
-        if cohort is None or memory is None:
-            cohort, memory = case.since, None
+        steps, memory = _starts(first), two_sample.unpack(packed)
+        if not steps or memory is None:
+            steps, memory = [case.since], None
         end = case.since if memory is None else memory.state.end
         start = case.first(end)
         if start is None:
             return case.unchanged(end)
         if memory is None:
             memory = self._begin(case, start)
-        counts = _labels(case.reading, self.part, cohort, start)
-        bare = replace(case, last=case.last.model_copy(update={"evidence": packed}))
-        outcome = self.rates.count(bare, memory, start, counts)
-        here = (instant(labels) or 0) + sum(window[0] for window in counts)
-        verdict = outcome.verdict.model_copy(update={"evidence": f"{cohort} {here} {outcome.verdict.evidence}"})
+        cells = list(_cells(case.reading, self.part, steps, start))
+        instants = (case.reading.instants[start], *(end for end, _ in cells))
+        bare = replace(
+            case,
+            last=case.last.model_copy(update={"evidence": packed}),
+            reading=replace(case.reading, instants=instants),
+        )
+        outcome = self.rates.count(bare, memory, 0, [cell for _, cell in cells])
+        here = (instant(labels) or 0) + sum(cell[0] for _, cell in cells)
+        verdict = outcome.verdict.model_copy(
+            update={"evidence": f"{_written(steps)} {here} {outcome.verdict.evidence}"}
+        )
         return replace(outcome, verdict=_patient(verdict, here, outcome.log_harm))
 
     def _begin(self, case: Case, start: int) -> Memory:
@@ -101,21 +118,48 @@ def _patient(verdict: Verdict, labels: int, log_harm: float) -> Verdict:
     return verdict.model_copy(update=changes)
 
 
-def _labels(reading: Reading, part: str, first: int, start: int) -> list[tuple[int, int, int, int]]:
-    """Return n_c, x_c, n_s, x_s of each window after instant `start`, of cohorts that began at or after `first`.
+def _starts(text: str) -> list[int]:
+    """Read when the steps began; nothing where the text is something else."""
+    numbers = [instant(word) for word in text.split(",")]
+    known = [number for number in numbers if number is not None]
+    return [known[0], *(known[0] + number for number in known[1:])] if len(known) == len(numbers) else []
 
+
+def _written(steps: Sequence[int]) -> str:
+    return ",".join([str(steps[0]), *(str(step - steps[0]) for step in steps[1:])])
+
+
+def _cells(reading: Reading, part: str, steps: Sequence[int], start: int) -> Iterator[tuple[int, Cell]]:
+    """Yield the labels of each window after instant `start`, those of each step's cohorts apart, with its end.
+
+    A cell in which the candidate has no label says nothing. The last one is empty: it tells up to when was counted.
     A cohort's counter is born with its first label; other series tell that its source was there before.
     """
-    known = counters.sources_known((*reading.stable, *reading.candidate), len(reading.instants))
-    totals = [[0, 0, 0, 0] for _ in range(len(reading.instants) - start - 1)]
+    both = (*reading.stable, *reading.candidate)
+    known = counters.sources_known(both, len(reading.instants))
+    cohorts = sorted({one.cohort for one in both if one.cohort is not None})
+    length = min((b - a for a, b in pairwise(cohorts)), default=0)
+    totals = [[[0, 0, 0, 0] for _ in steps] for _ in range(len(reading.instants) - start - 1)]
     for offset, side in ((0, reading.candidate), (2, reading.stable)):
         for one in side:
-            if one.cohort is None or one.cohort < first or (part and one.part != part):
+            step = _step_of(one.cohort, length, steps)
+            if step is None or (part and one.part != part):
                 continue
             for total, grown in zip(totals, counters.increments(one, known[one.source], start), strict=True):
-                total[offset] += grown
-                total[offset + 1] += grown if one.bad else 0
-    return [(t[0], t[1], t[2], t[3]) for t in totals]
+                total[step][offset] += grown
+                total[step][offset + 1] += grown if one.bad else 0
+    for end, total in zip(reading.instants[start + 1 :], totals, strict=True):
+        yield from ((end, (t[0], t[1], t[2], t[3])) for t in total if t[0])
+    yield reading.instants[-1], (0, 0, 0, 0)
+
+
+def _step_of(cohort: int | None, length: int, steps: Sequence[int]) -> int | None:
+    """Return the step that all predictions of a cohort were made in; None where there is none."""
+    place = bisect_right(steps, cohort) - 1 if cohort is not None else -1
+    if cohort is None or place < 0:
+        return None
+    whole = place == len(steps) - 1 or cohort + length <= steps[place + 1] - TRANSITION
+    return place if whole else None
 
 
 def tests(metric: Metric) -> Iterator[Test]:
@@ -125,6 +169,6 @@ def tests(metric: Metric) -> Iterator[Test]:
     share = metric.weight or 1.0
     values: Sequence[str] = metric.slices.values if metric.slices is not None else ()
     if not values:
-        yield Quality(Rates(metric, metric.name, share, design))
+        yield Quality(Rates(metric, metric.name, share, design, join=1))
     for value in values:
-        yield Quality(Rates(metric, f"{metric.name}[{value}]", share / len(values), design), value)
+        yield Quality(Rates(metric, f"{metric.name}[{value}]", share / len(values), design, join=1), value)
