@@ -36,6 +36,11 @@ class Rendered:
         past = self.past if first == 0 else None
         return Reading(self.instants[first : last + 1], cut(self.stable), cut(self.candidate), past=past)
 
+    def first(self, windows: int) -> "Rendered":
+        """Return what is there of the first windows."""
+        reading = self.between(0, windows)
+        return Rendered(reading.instants, reading.stable, reading.candidate, self.past)
+
 
 def render(rng: np.random.Generator, windows: list[tuple[int, int, int, int]], past_n: Ints, past_x: Ints) -> Rendered:
     """Render one run's windows, and stable's past of shape (minutes, pods)."""
