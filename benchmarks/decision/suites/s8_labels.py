@@ -16,9 +16,7 @@ from benchmarks.decision.targets import FALSE_ROLLBACK, HORIZON, LABELS, STEPS, 
 from benchmarks.decision.traffic import Floats, Ints
 from modelrollout.api.spec import Analysis
 from modelrollout.api.status import Verdict
-from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence.judge import Question, enter_step, judge
-from modelrollout.core.evidence.metrics.quality import DEFAULT
 from modelrollout.core.evidence.rates import Margin
 from modelrollout.core.evidence.windows import Reading, Series
 
@@ -33,7 +31,11 @@ COHORT: Final = 300
 LOOK: Final = 4
 """Windows between two looks."""
 DROPS: Final = (0.0, 0.03, 0.05)
-ANALYSIS: Final = Analysis.model_validate({"preset": "model-server", "metrics": [{"name": "quality"}]})
+DROP: Final = 0.01
+"""Tolerated drop of the share of right answers."""
+ANALYSIS: Final = Analysis.model_validate(
+    {"preset": "model-server", "metrics": [{"name": "quality", "maxDrop": f"{100 * DROP:g}%"}]}
+)
 
 
 def cells(size: Size) -> list[Cell]:
@@ -104,7 +106,7 @@ def _cut(side: Sequence[Series], place: int) -> tuple[Series, ...]:
 
 def bound(drop: float, rps: float) -> float:
     """Return the seconds that any test needs when labels come 5 minutes after their predictions."""
-    tolerated = Margin(1.0, parse_percent(DEFAULT))
+    tolerated = Margin(1.0, DROP)
     return WRONG_AFTER + bounds.seconds(WRONG + drop, WRONG, rps * LABELLED, tolerated, STEPS)
 
 
