@@ -22,13 +22,13 @@ from tests.support.kube import Kube, Object
 
 GATEWAY = "gateway.networking.k8s.io/v1"
 BOUNDS = (0.01, 0.02, 0.04, float("inf"))
-RATE = 200
-"""Requests a second of each revision."""
+RATE = 1000
+"""Requests a second."""
 
 
 @dataclass
 class Counts:
-    """A Prometheus whose counters grow by the clock: every revision gets RATE requests a second."""
+    """A Prometheus whose counters grow by the clock: every revision gets its weight's share of RATE."""
 
     failing: set[str] = field(default_factory=set)
     """Revisions of which half of the requests fail."""
@@ -40,27 +40,28 @@ class Counts:
     ) -> Mapping[Key, Mapping[str, Reading]]:
         self.reads += 1
         return {
-            key: {name: self._reading(name, watch, until) for name in watch.metrics}
-            for key, (_, watch) in watches.items()
+            key: {name: self._reading(name, rollout, watch, until) for name in watch.metrics}
+            for key, (rollout, watch) in watches.items()
         }
 
-    def _reading(self, name: str, watch: Watch, until: int) -> Reading:
+    def _reading(self, name: str, rollout: ModelRollout, watch: Watch, until: int) -> Reading:
         if self.silent:
             return Reading(error="connection refused")
         instants = tuple(range(watch.since, until + 1))
-        stable, candidate = (
-            tuple(self._series(name, revision, instants)) for revision in (watch.stable, watch.candidate)
-        )
+        # In the guard the candidate is the revision that serves by now.
+        weight = 100 if watch.candidate == rollout.status.stable else rollout.status.weights.candidate
+        rates = {watch.stable: RATE * (100 - weight) // 100, watch.candidate: RATE * weight // 100}
+        stable, candidate = (tuple(self._series(name, revision, rates[revision], instants)) for revision in rates)
         return Reading(instants, stable, candidate)
 
-    def _series(self, name: str, revision: str, instants: tuple[int, ...]) -> Iterator[Series]:
+    def _series(self, name: str, revision: str, rate: int, instants: tuple[int, ...]) -> Iterator[Series]:
         if name == "errors":
-            bad = RATE // 2 if revision in self.failing else 0
+            bad = rate // 2 if revision in self.failing else 0
             yield Series(True, None, "gw", tuple(float(bad * t) for t in instants))
-            yield Series(False, None, "gw", tuple(float((RATE - bad) * t) for t in instants))
+            yield Series(False, None, "gw", tuple(float((rate - bad) * t) for t in instants))
             return
         for bound, share in zip(BOUNDS, (0.5, 0.9, 0.99, 1.0), strict=True):
-            yield Series(False, bound, "gw", tuple(float(int(RATE * share) * t) for t in instants))
+            yield Series(False, bound, "gw", tuple(float(int(rate * share) * t) for t in instants))
 
 
 @dataclass
