@@ -77,9 +77,11 @@ def load(text: str) -> Recording:
         raise InvalidRecording("metrics: must hold an answer of /api/v1/query_range for each metric, and has none")
     answers = {name: _entries(name, answer) for name, answer in metrics.items()}
     times = sorted({time for entries in answers.values() for entry in entries for time in _times(entry)})
+    if not times:
+        raise InvalidRecording("metrics: no answer has a sample; record a stretch of time with traffic")
     step = _step(raw.get("step"), times)
-    start = _whole(raw, "start", times[0] if times else None)
-    end = _whole(raw, "end", times[-1] if times else None)
+    start = _whole(raw, "start", times[0])
+    end = _whole(raw, "end", times[-1])
     if end <= start or (end - start) // step > MOST:
         raise InvalidRecording(f"start, end: must be a stretch of time of at most {MOST} steps of {step} s")
     stable, candidate, namespace = (_text(raw, key) for key in ("stable", "candidate", "namespace"))
@@ -120,10 +122,8 @@ def _step(given: object, times: list[float]) -> int:
     return step
 
 
-def _whole(raw: Mapping[str, Any], name: str, other: float | None) -> int:
+def _whole(raw: Mapping[str, Any], name: str, other: float) -> int:
     value = raw.get(name, other)
-    if value is None:
-        raise InvalidRecording("metrics: no answer has a sample; record a stretch of time with traffic")
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         raise InvalidRecording(f"{name}: is {value!r}; write Unix seconds")
     return int(value)

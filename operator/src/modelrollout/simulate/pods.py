@@ -13,7 +13,9 @@ AHEAD: Final = 24
 """Windows drawn at once; what a change of the split makes untrue is drawn again from there on."""
 PAST_CELLS: Final = 60
 PAST_CELL: Final = 60
-"""The hour before the template was applied, in cells of a minute."""
+"""The hour before evidence begins, in cells of a minute."""
+PAST_DRAWN: Final = PAST_CELLS + 8
+"""Evidence may begin a little before the template was applied: the grid is that of the clock."""
 LIFETIME: Final = 20 * 3600
 """Seconds that pods of stable served before that hour."""
 
@@ -89,7 +91,7 @@ class Batch:
     base: Floats | None = None
     """[pod, counter]: what they hold when they begin; nothing when left out."""
     past: Floats | None = None
-    """[cell, pod, counter]: what they held each minute of the hour before."""
+    """[cell, pod, counter]: what they held each minute of the hour before; the last cell ends at second 0."""
     gone: Floats = field(default_factory=lambda: np.zeros(0))
     """When each pod is gone."""
 
@@ -179,7 +181,7 @@ def past_of(table: Expected, dice: Dice, pods: int, load: float) -> Floats:
     ends = np.array([-1.0, 0.0])
     mean = load * np.diff(table.of(ends), axis=0)[0]
     failing = load * float(np.diff(table.failures(ends))[0])
-    cells = (PAST_CELLS, pods)
+    cells = (PAST_DRAWN, pods)
     grown = dice.increments(np.broadcast_to(mean * PAST_CELL, (*cells, len(mean))), np.full(cells, failing * PAST_CELL))
     before = dice.increments(
         np.broadcast_to(mean * LIFETIME, (1, pods, len(mean))), np.full((1, pods), failing * LIFETIME)

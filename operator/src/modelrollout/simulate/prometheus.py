@@ -129,8 +129,8 @@ class Prometheus:
     def _held(self, batch: Batch, time: float) -> Floats | None:
         """Return what a batch's pods held at a time; None before they began."""
         if time < 0.0:
-            cell = PAST_CELLS + int(time // PAST_CELL)
-            return None if batch.past is None or cell < 0 else batch.past[cell]
+            cell = int(time // PAST_CELL) - 1
+            return None if batch.past is None or -cell > len(batch.past) else batch.past[cell]
         row = self._grid.row(time) - 1
         if row < int(batch.born.max()):
             return None
