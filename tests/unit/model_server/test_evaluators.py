@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_server.evaluators import ubjson
+from model_server.evaluators import forest, lightgbm, ubjson
 from model_server.evaluators.xgboost import _halfway
 from model_server.metadata import ModelError
 from tests.unit.model_server import models
@@ -162,3 +162,53 @@ def test_ubjson_containers_of_each_form() -> None:
         + b"}"
     )
     assert ubjson.loads(data) == {"a": "hi", "b": [None, 5, True, False], "c": [1, -1], "d": [2.0]}
+
+
+@pytest.mark.parametrize("categories", [False, True], ids=["numbers", "categories"])
+@pytest.mark.parametrize(("kind", "parameters"), LIGHTGBM)
+def test_our_library_and_lightgbms_give_the_same(kind: str, parameters: dict[str, Any], categories: bool) -> None:
+    data, rows, _ = models.lightgbm(5, kind, parameters, categories=categories)
+    ours = forest.load(data, models.FEATURES)
+    if ours is None:
+        pytest.skip("there was no compiler when model-server was installed")
+    theirs = models.answers(lightgbm.Booster(data, models.FEATURES), rows)
+    np.testing.assert_allclose(models.answers(ours, rows), theirs, rtol=1e-12, atol=1e-12)
+    whole = np.nan_to_num(rows)
+    theirs = models.answers(lightgbm.Booster(data, models.FEATURES), whole)
+    np.testing.assert_allclose(models.answers(ours, whole), theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        ("number", {"objective": "regression", "linear_tree": True}),
+        ("number", {"objective": "regression", "reg_sqrt": True}),
+        ("binary", {"objective": "binary", "boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}),
+        ("binary", {"objective": "cross_entropy_lambda"}),
+        ("binary", {"objective": "binary", "zero_as_missing": True}),
+    ],
+)
+def test_what_our_library_does_not_know_is_left_to_lightgbms(kind: str, parameters: dict[str, Any]) -> None:
+    data, rows, wanted = models.lightgbm(6, kind, parameters, categories=False)
+    assert forest.load(data, models.FEATURES) is None
+    np.testing.assert_allclose(models.answers(models.loaded(data, "lightgbm"), rows), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"left_child=", b"left_child=0 "),
+        (b"split_feature=", b"split_feature=99 "),
+        (b"split_feature=", b"split_feature=-1 "),
+        (b"threshold=", b"threshold=x "),
+        (b"leaf_value=", b"leaf_value=1 "),
+        (b"max_feature_idx=5", b"max_feature_idx=7"),
+    ],
+)
+def test_a_damaged_lightgbm_model_is_refused_not_walked(old: bytes, new: bytes) -> None:
+    data, _, _ = models.lightgbm(7, "binary", {"objective": "binary"}, categories=False)
+    try:
+        assert forest.load(data.replace(old, new, 1), models.FEATURES) is None
+    except ModelError:
+        return
+    pytest.skip("there was no compiler when model-server was installed")

@@ -30,9 +30,7 @@ def load(data: bytes, metadata: Metadata) -> Evaluator:
     Raises ModelError.
     """
     if metadata.format == "lightgbm":
-        from model_server.evaluators.lightgbm import Booster  # noqa: PLC0415
-
-        return Booster(data, len(metadata.features))
+        return load_lightgbm(data, len(metadata.features))
     if metadata.format == "xgboost":
         from model_server.evaluators.xgboost import Translated  # noqa: PLC0415
 
@@ -44,3 +42,14 @@ def load(data: bytes, metadata: Metadata) -> Evaluator:
     from model_server.evaluators.trees import from_file  # noqa: PLC0415
 
     return from_file(data, metadata.names)
+
+
+def load_lightgbm(text: bytes, width: int, typecode: str = "d") -> Evaluator:
+    """Load a model in LightGBM's text format, by our own library where it can and by LightGBM's where not.
+
+    Raises ModelError.
+    """
+    from model_server.evaluators import forest  # noqa: PLC0415
+    from model_server.evaluators.lightgbm import Booster  # noqa: PLC0415
+
+    return forest.load(text, width, typecode) or Booster(text, width, typecode=typecode)
