@@ -4,7 +4,7 @@ import pytest
 
 from modelrollout.simulate.many import simulate
 from modelrollout.simulate.run import Run
-from modelrollout.simulate.scenario import load
+from modelrollout.simulate.scenario import InvalidScenario, load
 from modelrollout.simulate.stage import prepare
 from tests.unit.simulate.rollouts import SCENARIOS, rollout, scenario
 
@@ -34,6 +34,42 @@ def test_examples_end_as_they_say(name, outcome, least):
     results = [Run(stage, 11, number).play() for number in range(6)]
     assert [result.broken for result in results] == [()] * 6
     assert sum(result.outcome == outcome for result in results) >= least, [r.reason for r in results]
+
+
+MODEL = {
+    "preset": "model-server",
+    "metrics": [
+        {"name": "errors"},
+        {"name": "predictions"},
+        {"name": "inputs"},
+        {"name": "agreement"},
+        {"name": "slo", "maxErrorRate": "5%"},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "blamed"),
+    [
+        ((SCENARIOS / "drift.yaml").read_text(encoding="utf-8"), "rolledBack", "predictions drifted"),
+        ("traffic: {rps: 100}\nshadow: {disagreement: 10%}", "rolledBack", "agreement"),
+        ("traffic: {rps: 100}", "promoted", ""),
+    ],
+)
+def test_model_signals_are_simulated_too(text, outcome, blamed):
+    result = Run(prepare(rollout(analysis=MODEL), load(text, "model")), 1, 0).play()
+    assert (result.outcome, result.broken) == (outcome, ())
+    assert blamed in result.reason
+
+
+def test_a_metric_without_synthetic_data_is_left_out_and_named():
+    queue = {"name": "queue", "query": 'max(queue{namespace="{namespace}"})', "max": 5}
+    stage = prepare(
+        rollout(analysis={"preset": "traefik", "metrics": [{"name": "errors"}, queue]}), scenario("traffic: {rps: 1}")
+    )
+    assert stage.left_out == ("queue",)
+    with pytest.raises(InvalidScenario, match="queue"):
+        prepare(rollout(analysis={"preset": "traefik", "metrics": [queue]}), scenario("traffic: {rps: 1}"))
 
 
 def test_the_same_seed_gives_the_same_runs_whatever_the_number_of_processes():
