@@ -1,5 +1,6 @@
 """The signals of the model itself: predictions, inputs, agreement, quality. Stories told window by window."""
 
+import math
 from datetime import UTC, datetime
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from modelrollout.api.status import Reason, Status, Verdict, VerdictKind
 from modelrollout.core.conditions import conditions
+from modelrollout.core.evidence.metrics import inputs
 from modelrollout.core.evidence.windows import Past, Series
 from tests.unit.core.feeding import Feed, analysis
 
@@ -321,6 +323,58 @@ def test_the_condition_follows_the_verdict_on_inputs(reason, status):
     drift = {c.type: (c.status, c.message) for c in found}.get("InputDrift")
     assert drift == (None if status is None else (status, "inputs differ: amount"))
     assert len(found) == (4 if status is None else 5)
+
+
+def memory_of(feed: Feed) -> inputs.Memory:
+    found = inputs.unpack(feed.said["inputs"].evidence)
+    assert found is not None
+    assert found.pack() == feed.said["inputs"].evidence
+    return found
+
+
+@pytest.mark.parametrize("windows", [3, 12])
+def test_no_window_of_inputs_raises_the_expectation_on_the_null(windows):
+    """All values in the lowest or the highest bin, so that counts at all boundaries are one: enumerated."""
+    memory = memory_of(asked(3, 0.15, windows=windows))
+    n_c, n_s, p_s = 5, 9, 0.45
+
+    def after(x_c: int, x_s: int) -> float:
+        window = np.array([[[x_s] * inputs.POINTS + [n_s], [x_c] * inputs.POINTS + [n_c]]] * 3, dtype=float)
+        return math.exp(inputs._update(memory, 0.1, window, memory.end + 15).log_harm)
+
+    for p_c in (p_s + 0.1, p_s, p_s - 0.1):
+        mean = math.fsum(
+            math.comb(n_c, x_c) * p_c**x_c * (1 - p_c) ** (n_c - x_c)
+            * math.comb(n_s, x_s) * p_s**x_s * (1 - p_s) ** (n_s - x_s)
+            * after(x_c, x_s)
+            for x_c in range(n_c + 1)
+            for x_s in range(n_s + 1)
+        )  # fmt: skip
+        assert mean <= math.exp(memory.log_harm) * (1.0 + 1e-6)
+
+
+@pytest.mark.parametrize("story", ["predictions", "inputs", "agreement", "quality"])
+def test_looking_less_often_changes_nothing(story):
+    """The judge looks at every window, or at four at once: the same windows give the same evidence."""
+    metric = {"predictions": PREDICTIONS, "inputs": INPUTS, "agreement": AGREEMENT, "quality": QUALITY}[story]
+    rng, feeds = np.random.default_rng(5), [Feed(analysis(ERRORS, metric)) for _ in range(2)]
+    for window in range(24):
+        rows, low = int(rng.integers(1, 60)), int(rng.integers(0, 20))
+        candidate, stable = scores(rng, rows), scores(rng, 900)
+        for feed in feeds:
+            feed.rates("errors", (rows, 0), (900, 1))
+            if story == "predictions":
+                feed.histogram(story, BOUNDS, candidate, stable)
+            elif story != "inputs":
+                feed.rates(story, (rows, min(low, rows)), (900, 100), cohort=window * 15 // 60 * 60)
+            for side, cells in (("candidate", candidate), ("stable", stable)):
+                for place, cell in enumerate(cells if story == "inputs" else ()):
+                    feed.count(side, story, cell, le=float(place), part="amount")
+        feeds[0].window()
+        feeds[1].window(judged=window % 4 == 3)
+    often, seldom = (feed.said[story] for feed in feeds)
+    assert often.evidence == seldom.evidence
+    assert (often.candidate, often.stable, often.verdict) == (seldom.candidate, seldom.stable, seldom.verdict)
 
 
 @pytest.mark.parametrize("name", ["predictions", "inputs", "agreement", "quality"])

@@ -146,7 +146,7 @@ class Status(ApiModel):
     weights: Weights = Field(Weights(), description="The split of live requests.")
     step: StepStatus | None = Field(None, description="The step in progress.")
     verdict: VerdictKind | None = Field(None, description="The worst of the verdicts.")
-    verdicts: list[Verdict] = Field([], max_length=16, description="One for each metric.")
+    verdicts: list[Verdict] = Field([], max_length=32, description="One for each metric or slice.")
     window_end: int | None = Field(None, description="Evidence is counted up to here; Unix seconds.")
     guard_until: Time | None = Field(None, description="When the guard ends.")
     paused: str | None = Field(None, description="Why the rollout is paused; unset when it is not.")

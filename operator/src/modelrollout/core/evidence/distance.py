@@ -170,22 +170,25 @@ def project(
 ) -> Floats:
     """Return stable's share at the point of `p_c = p_s + delta` nearest to each alternative, for Bernoulli counts.
 
-    Newton's steps on a derivative that rises with the share, from the mean weighted by precision; the bracket is halved
-    where a step would leave it.
+    The derivative of the divergence, without its denominators, is a cubic with one root between the two sides' shares:
+    Newton's steps from their mean weighted by precision, halving the bracket where a step would leave it.
     """
-    bottom, top = np.asarray(_TINY), 1.0 - delta - _TINY
-    low = np.clip(np.minimum(theta_s, theta_c - delta), bottom, top)
-    high = np.clip(np.maximum(theta_s, theta_c - delta), bottom, top)
+    top = 1.0 - delta - _TINY
+    low = np.clip(np.minimum(theta_s, theta_c - delta), _TINY, top)
+    high = np.clip(np.maximum(theta_s, theta_c - delta), _TINY, top)
     weight_c, weight_s = n_c / (theta_c * (1.0 - theta_c)), n_s / (theta_s * (1.0 - theta_s))
-    t = np.clip((weight_c * (theta_c - delta) + weight_s * theta_s) / (weight_c + weight_s), low, high)
+    part_c = weight_c / (weight_c + weight_s)
+    part_s = 1.0 - part_c
+    t = np.clip(part_c * (theta_c - delta) + part_s * theta_s, low, high)
+    scale_c, scale_s = n_c / (n_c + n_s), n_s / (n_c + n_s)
     for _ in range(60):
         c = t + delta
-        slope = n_c * (c - theta_c) / (c * (1.0 - c)) + n_s * (t - theta_s) / (t * (1.0 - t))
-        curve = n_c * (theta_c / (c * c) + (1.0 - theta_c) / (1.0 - c) ** 2)
-        curve += n_s * (theta_s / (t * t) + (1.0 - theta_s) / (1.0 - t) ** 2)
-        under = slope < 0.0
+        var_t, var_c, off_c, off_s = t * (1.0 - t), c * (1.0 - c), c - theta_c, t - theta_s
+        value = scale_c * off_c * var_t + scale_s * off_s * var_c
+        slope = scale_c * (var_t + off_c * (1.0 - 2.0 * t)) + scale_s * (var_c + off_s * (1.0 - 2.0 * c))
+        under = value < 0.0
         low, high = np.where(under, t, low), np.where(under, high, t)
-        after = t - slope / curve
+        after = t - value / np.where(slope > _TINY, slope, _TINY)
         after = np.where((after >= low) & (after <= high), after, 0.5 * (low + high))
         moved, t = float(np.abs(after - t).max()), after
         if moved <= 1e-13:

@@ -135,7 +135,7 @@ class Inputs:
         if memory is not None:
             return Outcome(_pass(case.last, case.last.reason, case.last.message), memory.log_harm, memory.end)
         instants = case.reading.instants
-        back = max(case.since, instants[-1] - PATIENCE) if instants else case.since
+        back = max(case.since, instants[-1] - (PATIENCE if case.reading.stable else 0)) if instants else case.since
         return Outcome(_pass(case.last, Reason.WAITING, why), 0.0, back)
 
     def _fold(self, reading: Reading, followed: Sequence[str], memory: Memory, start: int) -> tuple[Memory, list[int]]:

@@ -98,7 +98,9 @@ class Predictions:
         elif memory is None and len(bounds) < 2:
             problem = "no histogram of stable's predictions yet; does the model server export one, and is it scraped?"
         if problem is not None:
-            return Outcome(case.no_data(Reason.UNREADABLE, problem), float(case.last.harm), None)
+            # Nothing of what cannot be compared is worth reading again; what follows a beginning may be.
+            end = case.reading.instants[-1] if memory is None and case.reading.instants else None
+            return Outcome(case.no_data(Reason.UNREADABLE, problem), float(case.last.harm), end)
         start = case.first(case.since if memory is None else memory.end)
         if start is None or not bounds:
             return case.unchanged(None if memory is None else memory.end)
