@@ -85,6 +85,11 @@ def _example(length: int = 40, p_c: float = 0.002) -> tuple[Rendered, list[tuple
     return render(rng, counts.run(0), n[0], x[0]), counts.run(0)
 
 
+def _memory(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return what the tests remember; what follows the bar watches the split of traffic, look by look."""
+    return [verdict.evidence.partition("|")[0] for verdict in verdicts]
+
+
 def restarts() -> bool:
     """Compare evidence with a restart after every window to evidence without."""
     rendered, _ = _example()
@@ -93,7 +98,7 @@ def restarts() -> bool:
     for place in range(1, 41):
         found = _ask(rendered.between(place - 1, place), verdicts)
         verdicts = [Verdict.model_validate_json(verdict.model_dump_json()) for verdict in found.verdicts]
-    return [v.evidence for v in verdicts] == [v.evidence for v in whole]
+    return _memory(verdicts) == _memory(whole)
 
 
 def replays() -> bool:
@@ -103,9 +108,7 @@ def replays() -> bool:
     again = _ask(rendered.between(0, 30), first).verdicts
     overlap = _ask(rendered.between(10, 40), first).verdicts
     straight = _ask(rendered.between(30, 40), first).verdicts
-    return [v.evidence for v in again] == [v.evidence for v in first] and [v.evidence for v in overlap] == [
-        v.evidence for v in straight
-    ]
+    return _memory(again) == _memory(first) and _memory(overlap) == _memory(straight)
 
 
 def gaps() -> bool:
