@@ -43,7 +43,7 @@ def _input_drift(status: Status, now: datetime) -> list[Condition]:
         if verdict.name == "inputs":
             known = {Reason.DRIFTED: "True", Reason.SAFE: "False"}
             row = ("InputDrift", known.get(verdict.reason, "Unknown"), verdict.reason.value)
-            return [_condition(status, row, verdict.message[:1000], now)]
+            return [_condition(status, row, f"{verdict.name} {verdict.message}"[:1000], now)]
     return []
 
 

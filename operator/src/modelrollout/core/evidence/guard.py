@@ -50,8 +50,9 @@ def judge_guard(analysis: Analysis, last: Verdict | None, reading: Reading | Non
     most = limit(analysis)
     log_e = paired.log_above(tally.bad, tally.requests, most)
     failed = log_e >= math.log(1.0 / (GUARD_SHARE * parse_percent(analysis.false_rollback)))
+    odds = wording.e_value(log_e) if log_e > math.log(0.01) else "below 0.01"
     share = f" ({wording.percent(tally.bad / tally.requests)})" if tally.requests else ""
-    text = f"{tally.bad}/{tally.requests}{share} requests failed since promotion; e-value {wording.e_value(log_e)}"
+    text = f"{tally.bad}/{tally.requests}{share} requests failed since promotion; e-value {odds}"
     kind, reason = (VerdictKind.NO_DATA, Reason.NO_TRAFFIC) if tally.requests == 0 else (VerdictKind.PASS, Reason.SAFE)
     if failed:
         kind, reason, text = VerdictKind.FAIL, Reason.HARMFUL, f"more than {wording.percent(most)} fail: {text}"

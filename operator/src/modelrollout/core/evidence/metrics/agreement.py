@@ -70,8 +70,8 @@ class Agreement:
             reason, odds = Reason.DOUBTFUL, f"more than {wording.percent(self.limit)} {wording.e_value(log_harm)}"
             text = f"doubtful: {seen}; e-value for {odds}, no step forward above 5"
         elif log_safety >= need:
-            kind, reason, odds = VerdictKind.PASS, Reason.SAFE, wording.e_value(log_safety)
-            text = f"agrees: {seen}, fewer than {wording.percent(self.limit)} (e-value {odds})"
+            kind, reason = VerdictKind.PASS, Reason.SAFE
+            text = f"at least {wording.percent(1.0 - self.limit)}: {seen} (e-value {wording.e_value(log_safety)})"
         else:
             reason = Reason.COUNTING
             text = f"{self._missing(case, verdict.candidate, need - log_safety, per_second)}: {seen}"

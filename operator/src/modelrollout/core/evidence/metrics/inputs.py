@@ -161,9 +161,9 @@ class Inputs:
         changes = {"harm": f"{memory.log_harm:.2f}", "effect": f"{name} {apart[worst]:.3f}"}
         verdict = verdict.model_copy(update=changes)
         if memory.log_harm < SURE:
-            return _pass(verdict, Reason.SAFE, f"inputs of both revisions are alike: {seen}")
+            return _pass(verdict, Reason.SAFE, f"alike for both revisions: {seen}")
         odds = wording.e_value(memory.log_harm)
-        text = f"inputs differ: {seen}; e-value {odds}; is the split random, and do both read their inputs alike?"
+        text = f"differ: {seen}; e-value {odds}; is the split random, and do both read their inputs alike?"
         return _pass(verdict, Reason.DRIFTED, text)
 
 
