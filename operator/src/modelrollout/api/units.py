@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, WithJsonSchema
@@ -13,6 +14,7 @@ _DURATION = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?(
 _PERCENT = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?%")
 
 
+@lru_cache(1024)
 def parse_duration(text: str) -> timedelta:
     """Read a duration such as `30s`, `10m` or `1h30m`.
 
@@ -25,6 +27,7 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(hours=hours, minutes=minutes, seconds=seconds, milliseconds=millis)
 
 
+@lru_cache(1024)
 def parse_percent(text: str) -> float:
     """Read a percentage such as `1%` as a fraction (0.01).
 

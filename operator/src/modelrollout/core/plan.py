@@ -101,6 +101,7 @@ _LAZY: Final = {
     "step",
 }
 """Fields that change with every window; by themselves they are written every `report_every` only."""
+_EAGER: Final = tuple(sorted(set(Status.model_fields) - _LAZY - {"unsaved"}))
 _ODD: Final = (Reason.NO_TRAFFIC, Reason.PROVIDER_ERROR, Reason.UNREADABLE, Reason.DOUBTFUL, Reason.TRAFFIC_SPLIT)
 
 
@@ -123,8 +124,7 @@ def _oddities(status: Status) -> set[tuple[str, Reason]]:
 
 def _intent_changed(draft: Draft) -> bool:
     before, after = draft.rollout.status, draft.status
-    eager = set(Status.model_fields) - _LAZY - {"unsaved"}
-    if any(getattr(before, name) != getattr(after, name) for name in eager):
+    if any(getattr(before, name) != getattr(after, name) for name in _EAGER):
         return True
     truth_before = {c.type: (c.status, c.reason) for c in before.conditions}
     truth_after = {c.type: (c.status, c.reason) for c in after.conditions}

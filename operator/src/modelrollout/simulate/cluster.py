@@ -23,13 +23,14 @@ class Fleet:
     batches: list[Batch] = field(default_factory=list)
     created: int = 0
 
-    def alive(self, time: float) -> int:
-        """Return the pods that exist."""
-        return sum(int((batch.gone > time).sum()) for batch in self.batches)
+    @property
+    def alive(self) -> int:
+        """Pods that exist."""
+        return sum(batch.alive for batch in self.batches)
 
     def ready(self, time: float) -> int:
         """Return the pods that serve."""
-        return sum(int((batch.gone > time).sum()) for batch in self.batches if batch.ready <= time)
+        return sum(batch.alive for batch in self.batches if batch.ready <= time)
 
 
 @dataclass
@@ -85,15 +86,12 @@ class Cluster:
         """Create pods, or let the youngest go."""
         fleet = self.fleets.setdefault(revision, Fleet(0))
         fleet.desired = replicas
-        missing = replicas - fleet.alive(self.now)
-        if missing > 0:
+        surplus = fleet.alive - replicas
+        if surplus < 0:
             ready = self.now + self.stage.scenario.pod_start
-            fleet.batches.append(self._batch(revision, fleet, missing, ready))
+            fleet.batches.append(self._batch(revision, fleet, -surplus, ready))
         for batch in reversed(fleet.batches):
-            alive = np.flatnonzero(batch.gone > self.now)
-            leaving = alive[max(0, len(alive) + min(0, missing)) :]
-            batch.gone[leaving] = self.now
-            missing = min(0, missing + len(leaving))
+            surplus -= batch.leave(self.now, max(0, surplus))
         self._share_out()
 
     def delete(self, revision: str) -> None:
@@ -176,7 +174,7 @@ class Cluster:
     def workloads(self) -> dict[str, Workload]:
         """Return the Deployments."""
         return {
-            revision: Workload(revision, fleet.desired, fleet.ready(self.now), fleet.alive(self.now))
+            revision: Workload(revision, fleet.desired, fleet.ready(self.now), fleet.alive)
             for revision, fleet in self.fleets.items()
         }
 

@@ -1,6 +1,7 @@
 """Pods that count: increments drawn scrape by scrape, each pod on its own phase."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -92,14 +93,14 @@ class Batch:
     """[pod, counter]: what they hold when they begin; nothing when left out."""
     past: Floats | None = None
     """[cell, pod, counter]: what they held each minute of the hour before; the last cell ends at second 0."""
-    gone: Floats = field(default_factory=lambda: np.zeros(0))
-    """When each pod is gone."""
 
     def __post_init__(self) -> None:
         pods, width = len(self.names), self.dice.shape.width
         self.load: Floats = np.zeros(pods)
         """Share of all traffic that each pod gets now."""
-        self.gone = np.full(pods, np.inf)
+        self.gone: Floats = np.full(pods, np.inf)
+        """When each pod is gone."""
+        self.first_gone, self.alive = math.inf, pods
         self.held: Floats = np.zeros((self.grid.rows + AHEAD + 2, pods, 2 + width))
         self._from: Floats = np.zeros((pods, 2 + width)) if self.base is None else self.base.copy()
         self._next = self._from
@@ -115,6 +116,16 @@ class Batch:
         """Row of each pod's first scrape."""
         if self.base is not None:
             self.born[:] = 0
+        self.first_born, self.last_born = int(self.born.min()), int(self.born.max())
+
+    def leave(self, time: float, pods: int) -> int:
+        """Let the youngest pods go, so many at most; returns how many went."""
+        alive = np.flatnonzero(self.gone > time)
+        leaving = alive[max(0, len(alive) - pods) :]
+        if len(leaving):
+            self.gone[leaving], self.first_gone = time, min(self.first_gone, time)
+            self.alive -= len(leaving)
+        return len(leaving)
 
     def scraped(self, row: int) -> Floats:
         """Return when each pod is scraped for a row."""
