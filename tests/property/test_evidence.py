@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelrollout.api.spec import Analysis
@@ -19,6 +19,7 @@ DESIGN = Design(Margin(1.25, 0.0002), limit=math.log(100.0), start_mass=0.7, haz
 COUNTS = st.tuples(st.integers(0, 60), st.integers(0, 6), st.integers(0, 400), st.integers(0, 6)).map(
     lambda c: (c[0], min(c[:2]), c[2], min(c[2:]))
 )
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 STREAMS = st.lists(COUNTS, min_size=1, max_size=12)
 ODD = st.sampled_from([None, math.nan, math.inf, -1.0, -math.inf])
 
@@ -75,7 +76,7 @@ def test_a_restart_at_every_window_changes_nothing(stream):
         assert math.isfinite(state.log_harm)
 
 
-@settings(max_examples=40)
+@settings(CALM, max_examples=40)
 @given(STREAMS)
 def test_the_judge_says_the_same_at_once_and_window_by_window(stream):
     whole = reading(stream)
@@ -86,7 +87,7 @@ def test_the_judge_says_the_same_at_once_and_window_by_window(stream):
     assert evidence(verdicts[0]) == evidence(ask(whole).verdicts[0])
 
 
-@settings(max_examples=40)
+@settings(CALM, max_examples=40)
 @given(STREAMS, st.data())
 def test_windows_that_were_counted_change_nothing_when_read_again(stream, data):
     whole, middle = reading(stream), data.draw(st.integers(1, len(stream)))
@@ -153,7 +154,7 @@ def test_more_failures_of_the_candidate_are_never_less_evidence(stream):
         state = eprocess.update(state, DESIGN, None, Window(end, n_c, x_c, n_s, x_s))
 
 
-@settings(max_examples=60)
+@settings(CALM, max_examples=60)
 @given(STREAMS, st.data())
 def test_garbage_in_a_counter_is_neither_failure_nor_success(stream, data):
     """All of one window's values spoilt: the evidence before it stands, and nothing fails or passes by it."""
@@ -174,6 +175,7 @@ def test_garbage_in_a_counter_is_neither_failure_nor_success(stream, data):
         assert after.worst is not VerdictKind.FAIL
 
 
+@settings(CALM)
 @given(
     st.lists(st.one_of(st.none(), ODD, st.floats(0, 1e9), st.integers(0, 10**7).map(float)), min_size=2, max_size=15)
 )
