@@ -25,17 +25,26 @@ ROUNDING: Final = 1e-6
 
 @dataclass
 class Row:
-    """What was measured of a server, by round; `rates` and `p99` by rows in a request."""
+    """What was measured of a server, by round; `rates`, `per_core` and `p99` by rows in a request.
+
+    `per_core` is answers for each second of processor that the server used. On an idle machine it is the rate of a
+    server that fills its core; on a busy one it is the fairer number, as others' work slows fast servers most.
+    """
 
     server: Server
     ready: list[float] = field(default_factory=list)
     resident: list[float] = field(default_factory=list)
     rates: dict[int, list[float]] = field(default_factory=lambda: {size: [] for size in SIZES})
+    per_core: dict[int, list[float]] = field(default_factory=lambda: {size: [] for size in SIZES})
     p99: dict[int, list[float]] = field(default_factory=lambda: {size: [] for size in SIZES})
 
     def rate(self, size: int) -> float:
         """Return the median rate."""
         return statistics.median(self.rates[size])
+
+    def core(self, size: int) -> float:
+        """Return the median of answers for a second of processor."""
+        return statistics.median(self.per_core[size])
 
 
 def main() -> int:
@@ -77,7 +86,9 @@ def _measure(given: argparse.Namespace) -> list[Row]:
                 row.ready.append(running.ready_after)
                 for size in SIZES:
                     load.measure(running.url, requests[size], 1, given.folder)
+                    before = running.cpu()
                     found = load.measure(running.url, requests[size], given.seconds, given.folder)
+                    row.per_core[size].append(found.requests / max(running.cpu() - before, 0.01))
                     if found.failed:
                         raise BenchmarkError(f"{row.server.name}: {found.failed} answers were errors")
                     row.rates[size].append(found.rate)
@@ -125,21 +136,24 @@ def _check(server: Server, running: Running, content: str, wanted: dict[str, lis
 
 
 def _print(rows: list[Row]) -> None:
-    print("| server | 1 row, requests/s | p99 ms | 32 rows, requests/s | p99 ms | ready after s | resident MB |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
+    sizes = " | ".join(f"{size} row{'s' * (size > 1)}: requests/s | per core-second | p99 ms" for size in SIZES)
+    print(f"| server | {sizes} | ready after s | resident MB |")
+    print("|---" + "|---:" * (3 * len(SIZES) + 2) + "|")
     for row in rows:
-        speed = " | ".join(f"{row.rate(size):,.0f} | {statistics.median(row.p99[size]):.2f}" for size in SIZES)
+        speed = " | ".join(
+            f"{row.rate(size):,.0f} | {row.core(size):,.0f} | {statistics.median(row.p99[size]):.2f}" for size in SIZES
+        )
         ready, resident = statistics.median(row.ready), statistics.median(row.resident)
         print(f"| {row.server.name} | {speed} | {ready:.2f} | {resident:.0f} |")
-    ours = rows[0]
     for name, among in (("FastAPI by hand", ("FastAPI",)), ("the best of MLServer and KServe", ("MLServer", "KServe"))):
-        for size in reversed(SIZES):
-            others = [row.rate(size) for row in rows if row.server.name.startswith(among)]
-            if others:
-                print(f"{ours.rate(size) / max(others):.1f} x {name} at {size} rows a request")
-    others = [row.rate(1) for row in rows if row.server.name.startswith(("MLServer", "KServe"))]
+        others = [row for row in rows if row.server.name.startswith(among)]
+        for size in reversed(SIZES) if others else ():
+            rate = rows[0].rate(size) / max(row.rate(size) for row in others)
+            core = rows[0].core(size) / max(row.core(size) for row in others)
+            print(f"{size} rows a request: {rate:.1f} x {name}, {core:.1f} x per core-second")
+    others = [row for row in rows if row.server.name.startswith(("MLServer", "KServe"))]
     if others:
-        print(f"RATIO {ours.rate(1) / max(others):.1f}x")
+        print(f"RATIO {rows[0].rate(1) / max(row.rate(1) for row in others):.1f}x")
 
 
 def _as_json(row: Row) -> dict[str, object]:
@@ -148,6 +162,7 @@ def _as_json(row: Row) -> dict[str, object]:
         "ready_s": row.ready,
         "resident_mb": row.resident,
         "rates": row.rates,
+        "per_core_second": row.per_core,
         "p99_ms": row.p99,
     }
 

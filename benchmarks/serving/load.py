@@ -21,9 +21,13 @@ wrk.body = [==[{body}]==]
 
 @dataclass(frozen=True)
 class Measured:
-    """Answers a second, the 99th percentile of their times in milliseconds, and how many were not 2xx."""
+    """Answers a second, the 99th percentile of their times in milliseconds, and how many were not 2xx.
+
+    `requests` is how many answers there were.
+    """
 
     rate: float
+    requests: int
     p99: float
     failed: int
 
@@ -50,5 +54,11 @@ def measure(url: str, content: str, seconds: float, folder: Path) -> Measured:
     p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", found.stdout)
     if not rate or not p99:
         raise BenchmarkError(f"wrk said: {found.stdout}{found.stderr}")
+    requests = re.search(r"(\d+) requests in", found.stdout)
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", found.stdout)
-    return Measured(float(rate[1]), float(p99[1]) * _UNITS[p99[2]], int(failed[1]) if failed else 0)
+    return Measured(
+        float(rate[1]),
+        int(requests[1]) if requests else 0,
+        float(p99[1]) * _UNITS[p99[2]],
+        int(failed[1]) if failed else 0,
+    )

@@ -86,6 +86,10 @@ class Running:
         """Return the megabytes that the process and its children hold."""
         return sum(_resident(pid) for pid in _family(self.pid)) / 1e6
 
+    def cpu(self) -> float:
+        """Return the seconds of processor that the process and its children have used."""
+        return sum(_cpu(pid) for pid in _family(self.pid))
+
 
 class Stage:
     """A folder with an environment for each server and the models that they serve."""
@@ -164,6 +168,11 @@ def _family(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children")
     found = [int(each) for each in children.read_text().split()] if children.exists() else []
     return [pid, *(each for child in found for each in _family(child))]
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident(pid: int) -> float:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import importlib
 import importlib.util
 import logging
@@ -27,6 +28,7 @@ KEEP_ALIVE_S = 120
 FINISH_S = 20  # for requests in flight after the drain
 BACKLOG = 2048
 FLUSH_S = 1.0
+GARBAGE_AFTER = 50_000
 CRASHED = 1
 BAD_MODEL = 3
 
@@ -53,6 +55,7 @@ class Server(uvicorn.Server):
             loop="asyncio",
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             log_config=None,
             log_level="warning",
             timeout_keep_alive=KEEP_ALIVE_S,
@@ -100,6 +103,10 @@ class Server(uvicorn.Server):
             return
         engine = self._app.engine
         if engine:
+            # What is here now stays; what comes is dropped with its request or kept for labels, neither in cycles.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(GARBAGE_AFTER, 10, 100)
             self._state.loaded = True
             log.info("model %s version %s is ready", engine.name, engine.version)
 

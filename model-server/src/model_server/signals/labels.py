@@ -19,8 +19,8 @@ COHORTS = 24
 OTHER = "other"
 Outcome = Literal["joined", "unknown", "late", "double", "invalid"]
 OUTCOMES: tuple[Outcome, ...] = ("joined", "unknown", "late", "double", "invalid")
-# cohort, predictions, slice of each row, rows that have their label
-_Entry = tuple[int, list[float], list[str], set[int]]
+# cohort, predictions, slice of each row
+_Entry = tuple[int, list[float], list[str]]
 
 
 class Labels:
@@ -32,6 +32,7 @@ class Labels:
     def __init__(self, metadata: Metadata, outputs: int, rows: int, clock: Callable[[], float] = time.time) -> None:
         self._metadata, self._outputs, self._capacity, self._clock = metadata, outputs, rows, clock
         self._store: dict[str, _Entry] = {}
+        self._labelled: dict[str, set[int]] = {}
         self._order: deque[tuple[str, int]] = deque()
         self._rows = 0
         self._results = dict.fromkeys(OUTCOMES, 0)
@@ -55,13 +56,14 @@ class Labels:
         if cohort not in self._cohorts:
             self._begin(cohort)
         slices = self._slicer(values, rows) if self._slicer else []
-        self._store[request_id] = (cohort, predictions, slices, set())
+        self._store[request_id] = (cohort, predictions, slices)
         self._order.append((request_id, rows))
         self._rows += rows
         while self._rows > self._capacity:
             oldest, count = self._order.popleft()
             self._rows -= count
             self._store.pop(oldest, None)
+            self._labelled.pop(oldest, None)
 
     def _begin(self, cohort: int) -> None:
         self._cohorts[cohort] = {(outcome, part): 0 for outcome in ("right", "wrong") for part in self._slices}
@@ -82,7 +84,8 @@ class Labels:
         entry = self._store.get(request_id)
         if entry is None:
             return "unknown"
-        cohort, predictions, slices, seen = entry
+        cohort, predictions, slices = entry
+        seen = self._labelled.setdefault(request_id, set())
         if not 0 <= row < len(predictions) // self._outputs:
             return "invalid"
         if row in seen:
