@@ -61,6 +61,7 @@ def cut(whole: Reading, first: int, last: int) -> Reading:
     return Reading(whole.instants[first : last + 1], part(whole.stable), part(whole.candidate))
 
 
+@settings(CALM)
 @given(STREAMS)
 def test_a_restart_at_every_window_changes_nothing(stream):
     state = kept = eprocess.begin(DESIGN, 0, 0.001, 3000.0)
@@ -99,6 +100,7 @@ def test_windows_that_were_counted_change_nothing_when_read_again(stream, data):
         assert evidence(overlapping.verdicts[0]) == evidence(straight.verdicts[0])
 
 
+@settings(CALM)
 @given(STREAMS, st.randoms(use_true_random=False))
 def test_order_and_split_of_counters_do_not_matter(stream, random):
     """The requests of a window may come from any source, in any order of series."""
@@ -114,6 +116,7 @@ def test_order_and_split_of_counters_do_not_matter(stream, random):
     assert counters.bad_and_all(other, 0) == counters.bad_and_all(whole, 0)
 
 
+@settings(CALM)
 @given(STREAMS)
 def test_merging_windows_counts_the_same_requests(stream):
     """A gap makes one longer window of several: the sums are the same, nothing is lost and nothing twice."""
@@ -129,6 +132,7 @@ def test_merging_windows_counts_the_same_requests(stream):
     assert merged == tuple(sum(column) for column in zip(*stream, strict=True))
 
 
+@settings(CALM)
 @given(COUNTS.filter(lambda c: c[0] > 0 and c[2] > 0), st.integers(2, 50), st.floats(1.1, 30.0))
 def test_evidence_scales_with_the_counts(counts, factor, ratio):
     """Ten times the requests of everything, at the same rates, are ten times the nats."""
@@ -141,6 +145,7 @@ def test_evidence_scales_with_the_counts(counts, factor, ratio):
     assert math.isclose(many, factor * once, rel_tol=1e-9, abs_tol=1e-9)
 
 
+@settings(CALM)
 @given(STREAMS)
 def test_more_failures_of_the_candidate_are_never_less_evidence(stream):
     state = eprocess.begin(DESIGN, 0, 0.001, 3000.0)

@@ -48,13 +48,14 @@ def expectation(state: State, design: Design, sizes: tuple[int, int], laws: tupl
         p * q * math.exp(eprocess.update(state, design, None, Window(1, n_c, x_c, n_s, x_s)).log_harm - before)
         for x_c, p in enumerate(laws[0])
         for x_s, q in enumerate(laws[1])
-        if p * q > 1e-13
+        if p * q > 1e-10
     )
 
 
 @pytest.mark.parametrize("margin", [Margin(1.0, 0.0), Margin(1.25, 0.0002), Margin(1.0, 0.05)], ids=str)
-@pytest.mark.parametrize("sizes", [(6, 20), (75, 400)], ids=str)
-@pytest.mark.parametrize("rate", [0.0005, 0.008, 0.05])
+@pytest.mark.parametrize(
+    ("sizes", "rate"), [((6, 20), 0.0005), ((6, 20), 0.05), ((75, 400), 0.0005), ((75, 400), 0.01), ((40, 120), 0.05)]
+)
 @pytest.mark.parametrize("law", ["poisson", "bernoulli"])
 def test_no_window_gains_on_the_null(margin, sizes, rate, law):
     design = Design(margin, limit=LIMIT, start_mass=0.7, hazard=0.01)
