@@ -31,9 +31,9 @@ def main() -> int:
             began = time.monotonic()
             results[name] = _simulate(pool, name, size)
             rows += suites.SUITES[name].rows(results[name])
+            _write(arguments, size, rows, results)
             print(f"{name} took {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     print(report.as_text(rows))
-    _write(arguments, size, rows, results)
     missed = report.missed(rows)
     for row in missed:
         print(f"benchmarks: {row.suite} {row.what}: {row.measured}, wanted {row.target}", file=sys.stderr)

@@ -37,6 +37,7 @@ class Size:
 
 SIZES: Final = {
     "smoke": Size("smoke", 60, 30),
+    "quick": Size("quick", 1000, 200),
     "ci": Size("ci", 2000, 300),
     "nightly": Size("nightly", 20000, 1000),
 }

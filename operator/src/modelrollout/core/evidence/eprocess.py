@@ -89,7 +89,11 @@ class State:
 def log_sum_exp(values: Sequence[float]) -> float:
     """Return log(sum(exp(v))) without overflow; minus infinity for nothing."""
     top = max(values, default=-math.inf)
-    return top if math.isinf(top) else top + math.log(math.fsum(math.exp(value - top) for value in values))
+    return top if math.isinf(top) else top + math.log(math.fsum([math.exp(value - top) for value in values]))
+
+
+def _log_add(one: float, two: float) -> float:
+    return max(one, two) + math.log1p(math.exp(-abs(one - two)))
 
 
 def begin(test: Design, end: int, prior_rate: float, prior_requests: float) -> State:
@@ -133,7 +137,7 @@ def update(state: State, test: Design, safe: Margin | None, window: Window) -> S
         harm=harm,
         waiting=waiting,
         safety=safety,
-        safety_best=max(state.safety_best, log_sum_exp(safety)),
+        safety_best=state.safety_best if safety is state.safety else max(state.safety_best, log_sum_exp(safety)),
     )
 
 
@@ -156,7 +160,8 @@ def _update_harm(state: State, test: Design, rate: float, window: Window) -> tup
     entering = state.waiting * test.hazard
     waiting = state.waiting - entering
     if entering > 0.0:
-        wealth = [log_sum_exp((v, math.log(entering * share))) for v, share in zip(wealth, test.prior, strict=True)]
+        fresh = math.log(entering)
+        wealth = [_log_add(v, fresh + math.log(share)) for v, share in zip(wealth, test.prior, strict=True)]
     after = log_sum_exp((*wealth, math.log(waiting)) if waiting > 0.0 else wealth)
     change = min(boost, cap - (after - before))
     if change != 0.0:
