@@ -50,14 +50,9 @@ def _input_drift(status: Status, now: datetime) -> list[Condition]:
 def _condition(status: Status, row: tuple[str, str, str], message: str, now: datetime) -> Condition:
     kind, value, reason = row
     before = next((c for c in status.conditions if c.type == kind), None)
-    since = before.last_transition_time if before is not None and before.status == value else now
-    return Condition.model_validate(
-        {
-            "type": kind,
-            "status": value,
-            "reason": reason,
-            "message": message,
-            "last_transition_time": since,
-            "observed_generation": status.observed_generation,
-        }
-    )
+    changes = {"reason": reason, "message": message, "observed_generation": status.observed_generation}
+    if before is None or before.status != value:
+        return Condition.model_validate({"type": kind, "status": value, "last_transition_time": now, **changes})
+    if (before.reason, before.message, before.observed_generation) == (reason, message, status.observed_generation):
+        return before
+    return before.model_copy(update=changes)
