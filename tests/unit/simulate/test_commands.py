@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from modelrollout.backtest.recording import load
 from modelrollout.cli.main import app
+from tests.unit.adapters.prometheus.serving import Answer, matrix, prometheus
 from tests.unit.simulate.rollouts import EXAMPLES, raw, recording, write
 
 CANARY = str(EXAMPLES / "canary.yaml")
@@ -62,6 +64,29 @@ def test_backtest_of_a_file(tmp_path):
     again = run("backtest", "-f", rollout, "--data", copy)
     assert "would have been rolled back" in again.stdout
     assert "<!doctype html>" in run("backtest", "-f", rollout, "--data", data, "-o", "html").stdout
+
+
+def test_backtest_of_a_server_saves_what_it_read(tmp_path):
+    text = recording("traffic: {rps: 100}\nstable: {pods: 4}\ncandidate: {errorRate: 5%}\nhorizon: 10m")
+    recorded = load(text)
+
+    def respond(form: dict[str, str]) -> Answer:
+        name = "errors" if "requests_total" in form["query"] else "latency"
+        first, last = float(form["start"]), float(form["end"])
+        series = (
+            {"metric": one["metric"], "values": [v for v in one["values"] if first <= v[0] <= last]}
+            for one in recorded.answers[name]
+        )
+        return matrix(*(one for one in series if one["values"]))
+
+    rollout = write(tmp_path / "rollout.yaml", raw(analysis={"preset": "model-server"}))
+    start, end = recorded.start, recorded.end
+    words = ("--stable", recorded.stable, "--candidate", recorded.candidate, "--start", start, "--end", end)
+    with prometheus(respond) as server:
+        found = run("backtest", "-f", rollout, "--prometheus", server.url, *words, "--save", tmp_path / "copy.json")
+    assert found.exit_code == 0, found.output
+    assert "would have been rolled back" in found.stdout
+    assert run("backtest", "-f", rollout, "--data", tmp_path / "copy.json").stdout == found.stdout
 
 
 @pytest.mark.parametrize(

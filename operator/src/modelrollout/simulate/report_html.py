@@ -39,7 +39,7 @@ def single(story: Story) -> str:
         f'<p class="sub">{escape(story.subtitle)}</p>',
         _facts(facts),
         _section("Candidate's share of requests", _weight_chart(story, end)),
-        _section("Failed requests, over two minutes", _errors_chart(story, end)),
+        _section(f"Failed requests, over {_SMOOTH} windows", _errors_chart(story, end)),
         _section("Evidence against the candidate", _evidence_chart(story, end)),
         _moves(story.events),
     ]
