@@ -15,7 +15,7 @@ from model_server.protocol import DATATYPES, INPUT, MAX_ROWS, InferRequest
 from model_server.schema import Schema
 
 
-class _Tensor(msgspec.Struct):
+class _Tensor(msgspec.Struct, gc=False):
     name: str
     shape: tuple[int, int]
     datatype: str
@@ -23,7 +23,7 @@ class _Tensor(msgspec.Struct):
     parameters: msgspec.UnsetType | None = msgspec.UNSET
 
 
-class _Plain(msgspec.Struct):
+class _Plain(msgspec.Struct, gc=False):
     inputs: tuple[_Tensor]
     id: str | None = None
     outputs: msgspec.UnsetType | None = msgspec.UNSET

@@ -16,6 +16,7 @@ from model_server.predictionlog import PredictionLog
 from model_server.protocol import InferRequest
 from model_server.settings import Settings
 from model_server.signals import Signals
+from model_server.signals.drift import Drift
 from model_server.signals.labels import Labels
 
 log = logging.getLogger("model_server")
@@ -53,6 +54,7 @@ class Engine:
         self._faults = Faults(
             settings.latency, settings.error_rate, settings.seed, (settings.faults_from, settings.faults_until)
         )
+        self.faulty = self._faults.any
         evaluator = model.evaluator
         self._evaluator = Defective(evaluator, about, settings.defect) if settings.defect else evaluator
         self._deadline = math.inf if settings.deadline is None else settings.deadline / 1000
@@ -62,25 +64,28 @@ class Engine:
         if previous and previous.evaluator.outputs != evaluator.outputs:
             raise ModelError("FALLBACK_MODEL_URI: the previous model gives another number of outputs")
         labels = Labels(about, evaluator.outputs, settings.feedback_rows)
-        signals.attach(self.model, labels, self.name, self.version)
-        self._labels, self._drift = labels, signals.drift
+        drift = Drift(about, evaluator.typecode, evaluator.outputs)
+        signals.attach(self.model, drift, labels, (self.name, self.version))
+        self._labels, self._drift = labels, drift
         self.log = PredictionLog(settings, self.model, self.name, self.version) if settings.log_path else None
 
-    async def infer(self, request: InferRequest, request_id: str, started: float) -> tuple[list[float], str]:
+    def infer(
+        self, request: InferRequest, request_id: str, started: float, struck: InferenceError | None = None
+    ) -> tuple[list[float], str]:
         """Return the predictions, and what stood in for the model: nothing, `constant` or `previous`.
 
-        `started` is when the request came (`time.perf_counter`). Raises InferenceError.
+        `started` is when the request came (`time.perf_counter`), `struck` what `strike` said. Raises InferenceError.
         """
         for feature, kind in request.violations:
             self.signals.requests.violated(feature, kind)
         fallback = ""
         try:
-            if self._faults.any:
-                await self._strike(started)
+            if struck:
+                raise struck
             predictions = self._predict(request, started)
         except InferenceError as error:
             predictions, fallback = self._fall_back(request, error)
-        if self._drift and not fallback:
+        else:
             # A fallback's answers are none of the model's: counting them as its would hide its failure.
             self._drift.observe(request.values, request.rows, predictions)
             self._labels.remember(request_id, request.values, request.rows, predictions)
@@ -88,15 +93,15 @@ class Engine:
             self.log.add(request_id, request, predictions, fallback)
         return predictions, fallback
 
-    async def _strike(self, started: float) -> None:
+    async def strike(self, started: float) -> InferenceError | None:
+        """Wait as long as the faults ask for, and return the error that they ask for; only where `faulty`."""
         left = self._deadline - (time.perf_counter() - started)
         try:
             async with asyncio.timeout(None if left == math.inf else max(left, 0)):
                 fails = await self._faults.strike()
         except TimeoutError:
-            raise _late() from None
-        if fails:
-            raise InferenceError(500, "injected", "inference failed (asked for by ERROR_RATE)")
+            return _late()
+        return InferenceError(500, "injected", "inference failed (asked for by ERROR_RATE)") if fails else None
 
     def _predict(self, request: InferRequest, started: float) -> list[float]:
         if time.perf_counter() - started > self._deadline:

@@ -83,7 +83,8 @@ class Service:
         try:
             self._check(request)
             read = self._read(request)
-            predictions, fallback = await self._engine.infer(read, request_id, started)
+            struck = await self._engine.strike(started) if self._engine.faulty else None
+            predictions, fallback = self._engine.infer(read, request_id, started, struck)
             answer = self._answer(request, read, request_id, (predictions, fallback))
             code = 200
         except InferenceError as error:

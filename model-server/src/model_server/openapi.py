@@ -16,10 +16,13 @@ _REFUSED = {
     "description": "refused, and why",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
 }
-_PARAMETERS = {
-    "model": {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}},
-    "version": {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}},
-}
+
+
+def _parameters(**known: str) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": [value]}}
+        for name, value in known.items()
+    ]
 
 
 def _get(about: str, *codes: str) -> dict[str, Any]:
@@ -33,22 +36,26 @@ def _post(about: str, schema: str, *codes: str) -> dict[str, Any]:
 
 
 @cache
-def document() -> dict[str, Any]:
-    """Return the OpenAPI description."""
+def document(model: str, version: str) -> dict[str, Any]:
+    """Return the OpenAPI description of a server of this model."""
     paths = {
         "/v2": _get("the server's name and extensions"),
         "/v2/health/live": _get("whether the process runs"),
         "/v2/health/ready": _get("whether the model serves", "503"),
         "/feedback": _post("count labels", "Feedback", "400", "413", "503"),
     }
-    for base, names in (("/v2/models/{model}", ["model"]), ("/v2/models/{model}/versions/{version}", [*_PARAMETERS])):
+    plain, versioned = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
+    for base, parameters in (
+        (plain, _parameters(model=model)),
+        (versioned, _parameters(model=model, version=version)),
+    ):
         inference = _post("predict", "Inference", "400", "404", "413", "500", "503", "504")
         found = {
             base: _get("inputs and outputs", "404", "503"),
             f"{base}/ready": _get("whether the model serves", "404", "503"),
             f"{base}/infer": inference,
         }
-        paths |= {path: {"parameters": [_PARAMETERS[name] for name in names], **of} for path, of in found.items()}
+        paths |= {path: {"parameters": parameters, **of} for path, of in found.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "model-server", "version": __version__},

@@ -143,7 +143,7 @@ async def test_the_log_is_sampled_redacted_and_capped(tmp_path: Path) -> None:
     engine = Engine(settings, built_in(), Signals())
     assert engine.log
     for number in range(2000):
-        await engine.infer(InferRequest(array("d", [1, 2, 3, 4]), 1), f"r{number}", 0.0)
+        engine.infer(InferRequest(array("d", [1, 2, 3, 4]), 1), f"r{number}", 0.0)
     engine.log.flush()
     old = path.with_name("log.jsonl.1")
     assert path.stat().st_size + old.stat().st_size <= 40_000
@@ -158,5 +158,5 @@ async def test_a_log_that_cannot_be_written_costs_no_request(tmp_path: Path) -> 
     engine = Engine(Settings(log_path=str(tmp_path / "no" / "log"), log_sample=1.0), built_in(), Signals())
     assert engine.log
     for number in range(600):
-        await engine.infer(InferRequest(array("d", [1, 2, 3, 4]), 1), f"r{number}", 0.0)
+        engine.infer(InferRequest(array("d", [1, 2, 3, 4]), 1), f"r{number}", 0.0)
     engine.log.flush()

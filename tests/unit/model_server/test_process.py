@@ -128,6 +128,10 @@ def test_a_model_that_is_loading_is_live_but_not_ready(start: Callable[..., Proc
         ({"CRASH_AFTER_S": "0.05"}, "crashing 0.05 s after the start", 1),
         ({"ERROR_RATE": "2"}, "ERROR_RATE='2': use a fraction from 0 to 1", 2),
         ({"PORT": "99999"}, "PORT='99999': use a port", 2),
+        ({"DEFECT": "none"}, "DEFECT='none': use one of swapped-columns", 2),
+        ({"MODEL_URI": "/nowhere"}, "the model cannot be served: /nowhere: No such file", 3),
+        ({"SLICE_FEATURE": "x"}, "SLICE_FEATURE='x': no feature; there are amount", 3),
+        ({"MODEL_SHA256": "0" * 64, "MODEL_URI": str(SOURCE / "model_server" / "data")}, "its SHA-256 is", 3),
     ],
 )
 def test_it_ends_with_a_code_and_a_reason(
@@ -144,3 +148,22 @@ def test_a_port_in_use_is_one_line(start: Callable[..., Process]) -> None:
     second = start(PORT=port)
     second.wait_for(f"PORT={port}: cannot listen there")
     assert second.end() == 2
+
+
+def test_the_log_is_written_before_the_end(start: Callable[..., Process], body: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    server = start(PREDICTION_LOG=str(path), PREDICTION_LOG_SAMPLE="1", DRAIN_S="0")
+    address = server.listening()
+    server.wait_for("is ready")
+    httpx.post(f"http://{address}{INFER}", json=body, headers={"X-Request-Id": "mine"})
+    server.popen.send_signal(signal.SIGTERM)
+    assert server.end() == 0
+    assert json.loads(path.read_text())["id"] == "mine"
+
+
+def test_no_library_of_an_extra_is_imported_without_need() -> None:
+    heavy = ("xgboost", "lightgbm", "onnxruntime", "grpc", "google.protobuf", "pyarrow", "scipy")
+    code = f"import sys, model_server.__main__; print([name for name in {heavy} if name in sys.modules])"
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,5 +1,7 @@
 """Settings: the environment to values, and refusals that say what to do."""
 
+from dataclasses import replace
+
 import pytest
 
 from model_server.settings import Settings, SettingsError
@@ -21,8 +23,46 @@ def test_every_setting_is_read() -> None:
         "DRAIN_S": "0",
         "CRASH_AFTER_S": "0",
         "SEED": "7",
+        "DEFECT": "leaking",
+        "MODEL_URI": "s3://models/churn",
+        "MODEL_SHA256": "AB" * 32,
+        "DEADLINE_MS": "50",
+        "FALLBACK_VALUE": "-1",
+        "FALLBACK_MODEL_URI": "/models/previous",
+        "MAX_IN_FLIGHT": "9",
+        "MAX_BODY_BYTES": "1000",
+        "GRPC_PORT": "8081",
+        "SLICE_FEATURE": "plan",
+        "SLICE_VALUES": "a, b,",
+        "LABEL_TOLERANCE": "0.5",
+        "FEEDBACK_ROWS": "10",
+        "PREDICTION_LOG": "/logs/p",
+        "PREDICTION_LOG_SAMPLE": "1",
+        "PREDICTION_LOG_MAX_BYTES": "5",
+        "PREDICTION_LOG_REDACT": "iban",
     }
-    assert Settings.from_environment(environ) == Settings("churn", "1.5", 0, 12.5, 0.05, 3, 0, 0, 7)
+    told = Settings.from_environment(environ)
+    first = Settings("churn", "1.5", 0, 12.5, 0.05, 3, 0, 0, 7)
+    assert told == replace(
+        first,
+        defect="leaking",
+        model_uri="s3://models/churn",
+        model_sha256="ab" * 32,
+        deadline=50,
+        fallback_value=-1,
+        fallback_model_uri="/models/previous",
+        max_in_flight=9,
+        max_body=1000,
+        grpc_port=8081,
+        slice_feature="plan",
+        slice_values=("a", "b"),
+        label_tolerance=0.5,
+        feedback_rows=10,
+        log_path="/logs/p",
+        log_sample=1,
+        log_max_bytes=5,
+        log_redact=("iban",),
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,6 +78,8 @@ def test_every_setting_is_read() -> None:
         ("ERROR_RATE", "1.1", "use a fraction"),
         ("CRASH_AFTER_S", "inf", "use a finite number"),
         ("SEED", "1.5", "use a whole number"),
+        ("MAX_IN_FLIGHT", "0", "use a whole number above 0"),
+        ("MODEL_SHA256", "ab", "use 64 hexadecimal digits"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_name_and_advice(name: str, value: str, advice: str) -> None:

@@ -55,7 +55,8 @@ def _library() -> ctypes.CDLL:
     for ending in importlib.machinery.EXTENSION_SUFFIXES:
         path = Path(__file__).with_name(f"_walk{ending}")
         if path.exists():
-            library = ctypes.CDLL(str(path))
+            # A walk takes microseconds: letting go of the interpreter meanwhile would cost more than it gives.
+            library = ctypes.PyDLL(str(path))
             pointer, size = ctypes.c_void_p, ctypes.c_int64
             for function in (library.walk_doubles, library.walk_singles):
                 function.argtypes = [pointer, pointer, size, size, pointer]

@@ -30,15 +30,14 @@ class Signals(Collector):
         ProcessCollector(registry=self._registry)
         self._registry.register(self)
 
-    def attach(self, model: Model, labels: Labels, name: str, version: str) -> None:
-        """Begin to count for a model."""
+    def attach(self, model: Model, drift: Drift, labels: Labels, names: tuple[str, str]) -> None:
+        """Begin to count for a model; `names` are its name and version."""
         about = model.metadata
         self.requests.declare(about.features)
-        self.drift = Drift(about, model.evaluator.typecode, model.evaluator.outputs)
-        self.labels = labels
+        self.drift, self.labels = drift, labels
         self._about = {
-            "name": name,
-            "version": version,
+            "name": names[0],
+            "version": names[1],
             "sha256": model.sha256,
             "data": about.data,
             "run": about.run,

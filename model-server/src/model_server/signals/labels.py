@@ -35,6 +35,7 @@ class Labels:
         self._labelled: dict[str, set[int]] = {}
         self._order: deque[tuple[str, int]] = deque()
         self._rows = 0
+        self._cohort = -COHORT_S
         self._results = dict.fromkeys(OUTCOMES, 0)
         self._slicer = _slicer(metadata)
         self._slices = [*metadata.slice_values, OTHER] if metadata.slice_feature else [""]
@@ -52,11 +53,13 @@ class Labels:
         """Keep the predictions of a request for their labels."""
         if rows > self._capacity:
             return
-        cohort = int(self._clock()) // COHORT_S * COHORT_S
-        if cohort not in self._cohorts:
-            self._begin(cohort)
+        now = self._clock()
+        if not 0 <= now - self._cohort < COHORT_S:
+            self._cohort = int(now) // COHORT_S * COHORT_S
+            if self._cohort not in self._cohorts:
+                self._begin(self._cohort)
         slices = self._slicer(values, rows) if self._slicer else []
-        self._store[request_id] = (cohort, predictions, slices)
+        self._store[request_id] = (self._cohort, predictions, slices)
         self._order.append((request_id, rows))
         self._rows += rows
         while self._rows > self._capacity:
