@@ -14,8 +14,8 @@ from modelrollout.simulate.traffic import Layout
 STALENESS: Final = 300.0
 """Seconds for which the newest sample stands for the present."""
 
-Values = tuple[float | None, ...]
-Build = Callable[[Layout, str, list[Values]], list[Series]]
+Values = Sequence[float | None]
+Build = Callable[[Layout, str, Sequence[Values]], list[Series]]
 """Makes the series of one pod from the values of each of its counters."""
 
 
@@ -33,6 +33,9 @@ class Prometheus:
             for side in ("stable", "candidate")
         }
 
+        self._whole: dict[Batch, list[list[list[float]]] | None] = {}
+        """What `_held_by_pod` found in the answer that is being made."""
+
     def down(self, time: float) -> bool:
         """Say whether queries fail."""
         return any(start <= time < end for start, end in self._down)
@@ -44,6 +47,7 @@ class Prometheus:
             return dict.fromkeys(metrics, Reading(error="connection refused"))
         base, window = self._cluster.stage.base, self._grid.window
         rows = range((watch.since - base) // window, (until - base) // window + 1)
+        self._whole.clear()
         instants = tuple(base + row * window for row in rows)
         return {
             name: Reading(
@@ -72,21 +76,28 @@ class Prometheus:
         batch.reach(rows[-1])
         build, result = _BUILDERS[name], []
         columns = _columns(name, batch.dice.shape)
-        if self._plain(side, batch, rows):
-            held = batch.held[rows[0] : rows[-1] + 1, :, columns]
-            pods = held.transpose(1, 2, 0).tolist()
-            for pod, values in zip(batch.names, pods, strict=True):
-                result += build(batch.dice.shape, pod, values)
+        whole = self._held_by_pod(side, batch, rows)
+        if whole is not None:
+            for pod, values in zip(batch.names, whole, strict=True):
+                result += build(batch.dice.shape, pod, values[columns])
             return result
         for index, pod in enumerate(batch.names):
             seen = [self._visible(side, batch, index, row) for row in rows]
             if any(row is not None for row in seen):
-                values = [
-                    tuple(None if row is None else float(batch.held[row, index, column]) for row in seen)
+                counters: list[Values] = [
+                    [None if row is None else float(batch.held[row, index, column]) for row in seen]
                     for column in range(columns.start, columns.stop)
                 ]
-                result += build(batch.dice.shape, pod, values)
+                result += build(batch.dice.shape, pod, counters)
         return result
+
+    def _held_by_pod(self, side: str, batch: Batch, rows: range) -> list[list[list[float]]] | None:
+        """Return [pod][counter][row], all metrics at once; None where some pod was not scraped for some row."""
+        if batch not in self._whole:
+            plain = self._plain(side, batch, rows)
+            held = batch.held[rows[0] : rows[-1] + 1]
+            self._whole[batch] = held.transpose(1, 2, 0).tolist() if plain else None
+        return self._whole[batch]
 
     def _plain(self, side: str, batch: Batch, rows: range) -> bool:
         """Say whether every pod was scraped for every row."""
