@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
-from collections.abc import Mapping
-from typing import Any, Self
-
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 

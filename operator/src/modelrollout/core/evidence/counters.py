@@ -7,7 +7,7 @@ of the value is old, and the value becomes the new base without counting.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -87,6 +87,8 @@ def bad_and_all(reading: Reading, start: int) -> list[tuple[int, int, int, int]]
 def buckets(reading: Reading, side: Sequence[Series], bounds: Sequence[float], start: int) -> list[list[int]]:
     """Return, for each window after instant `start`, the cumulative increase at each bound."""
     position = {bound: index for index, bound in enumerate(bounds)}
+    if start == len(reading.instants) - 2 and (window := _one_window(side, position, start)) is not None:
+        return [window]
     found = [(position[one.le], one) for one in side if one.le in position]
     values = np.array([one.values[start:] for _, one in found] or [(0.0,)], dtype=np.float64)
     grown = np.diff(values, axis=1)
@@ -101,6 +103,19 @@ def buckets(reading: Reading, side: Sequence[Series], bounds: Sequence[float], s
         for total, more in zip(totals, increments(one, known[one.source], start), strict=True):
             total[place] += more
     return totals
+
+
+def _one_window(side: Sequence[Series], position: Mapping[float, int], start: int) -> list[int] | None:
+    """Return the cumulative increase at each bound in the only window there is; None unless all is steady."""
+    totals = [0.0] * len(position)
+    for one in side:
+        place = position.get(one.le) if one.le is not None else None
+        if place is not None:
+            first, last = one.values[start], one.values[start + 1]
+            if first is None or last is None or not 0.0 <= first <= last < math.inf:
+                return None
+            totals[place] += last - first
+    return [round(total) for total in totals]
 
 
 def added(windows: Sequence[Sequence[int]]) -> list[int]:
