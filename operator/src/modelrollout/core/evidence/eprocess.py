@@ -201,7 +201,7 @@ def _update_safety(state: State, test: Design, safe: Margin, rate: float, window
         value
         + (
             log_ratio(window, ratio * rate, rate, safe, bernoulli=test.bernoulli) / test.phi
-            if ratio * rate < line
+            if ratio * rate < min(line, MAX_RATE)
             else 0.0
         )
         for ratio, value in zip(SAFETY_RATIOS, state.safety, strict=True)
