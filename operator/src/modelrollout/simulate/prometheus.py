@@ -33,7 +33,7 @@ class Prometheus:
             for side in ("stable", "candidate")
         }
 
-        self._whole: dict[Batch, list[list[list[float]]] | None] = {}
+        self._whole: dict[tuple[Batch, range], list[list[list[float]]] | None] = {}
         """What `_held_by_pod` found in the answer that is being made."""
 
     def down(self, time: float) -> bool:
@@ -93,11 +93,11 @@ class Prometheus:
 
     def _held_by_pod(self, side: str, batch: Batch, rows: range) -> list[list[list[float]]] | None:
         """Return [pod][counter][row], all metrics at once; None where some pod was not scraped for some row."""
-        if batch not in self._whole:
+        if (batch, rows) not in self._whole:
             plain = self._plain(side, batch, rows)
             held = batch.held[rows[0] : rows[-1] + 1]
-            self._whole[batch] = held.transpose(1, 2, 0).tolist() if plain else None
-        return self._whole[batch]
+            self._whole[batch, rows] = held.transpose(1, 2, 0).tolist() if plain else None
+        return self._whole[batch, rows]
 
     def _plain(self, side: str, batch: Batch, rows: range) -> bool:
         """Say whether every pod was scraped for every row."""
