@@ -66,3 +66,36 @@ def test_windows_may_be_merged_without_losing_or_doubling_anything(steps, data):
 @given(st.lists(st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True)), min_size=2, max_size=20))
 def test_no_stream_gives_a_negative_count_or_an_error(values):
     assert all(n >= 0 for n, _ in counted(series(*values)))
+
+
+def bucket(le: float, *values: float | None, source: str = "g") -> Series:
+    return Series(bad=False, le=le, source=source, values=values)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.1, 0.5, float("inf")]),
+            st.sampled_from(["a", "b"]),
+            st.lists(
+                st.one_of(st.none(), st.integers(0, 50).map(float), st.floats(allow_nan=True, allow_infinity=True)),
+                min_size=4,
+                max_size=4,
+            ),
+        ),
+        max_size=6,
+    ),
+    st.integers(0, 2),
+)
+def test_histograms_are_counted_alike_by_the_short_way_and_the_long(rows, start):
+    side = tuple(bucket(le, *values, source=source) for le, source, values in rows)
+    bounds = counters.layout(side)
+    for last in (4, start + 2):
+        cut = tuple(bucket(one.le or 0.0, *one.values[:last], source=one.source) for one in side)
+        reading = Reading(instants=tuple(range(last)), stable=cut)
+        known = counters.sources_known(cut, last)
+        expected = [[0] * len(bounds) for _ in range(last - start - 1)]
+        for one in cut:
+            for window, grown in zip(expected, counters.increments(one, known[one.source], start), strict=True):
+                window[bounds.index(one.le or 0.0)] += grown
+        assert counters.buckets(reading, cut, bounds, start) == expected

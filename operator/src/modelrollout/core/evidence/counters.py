@@ -13,6 +13,9 @@ import numpy as np
 
 from modelrollout.core.evidence.windows import Reading, Series
 
+_EXACT = 2.0**53
+"""Up to here a float holds each whole number; sums of such counters do not overflow."""
+
 
 def usable(value: float | None) -> float | None:
     """Return a counter's value, or None where it cannot be one (NaN, infinite, negative)."""
@@ -54,11 +57,11 @@ def _steady(values: Sequence[float | None], start: int) -> list[int] | None:
     Nearly every counter is one of these, and needs nothing to be known of its source.
     """
     last = values[start]
-    if last is None or not 0.0 <= last < math.inf:
+    if last is None or not 0.0 <= last <= _EXACT:
         return None
     result = []
     for value in values[start + 1 :]:
-        if value is None or not last <= value < math.inf:
+        if value is None or not last <= value <= _EXACT:
             return None
         result.append(round(value - last))
         last = value
@@ -93,7 +96,7 @@ def buckets(reading: Reading, side: Sequence[Series], bounds: Sequence[float], s
     values = np.array([one.values[start:] for _, one in found] or [(0.0,)], dtype=np.float64)
     grown = np.diff(values, axis=1)
     # As for `_steady`, all at once: a histogram has many series. NaN (None) and infinity fail the comparisons.
-    if found and grown.size and values.min() >= 0.0 and grown.min() >= 0.0 and values[:, -1].max() < math.inf:
+    if found and grown.size and values.min() >= 0.0 and grown.min() >= 0.0 and values[:, -1].max() <= _EXACT:
         sums = np.zeros((len(bounds), grown.shape[1]))
         np.add.at(sums, [place for place, _ in found], np.rint(grown))
         return [[int(total) for total in window] for window in sums.T]
@@ -107,15 +110,15 @@ def buckets(reading: Reading, side: Sequence[Series], bounds: Sequence[float], s
 
 def _one_window(side: Sequence[Series], position: Mapping[float, int], start: int) -> list[int] | None:
     """Return the cumulative increase at each bound in the only window there is; None unless all is steady."""
-    totals = [0.0] * len(position)
+    totals = [0] * len(position)
     for one in side:
         place = position.get(one.le) if one.le is not None else None
         if place is not None:
             first, last = one.values[start], one.values[start + 1]
-            if first is None or last is None or not 0.0 <= first <= last < math.inf:
+            if first is None or last is None or not 0.0 <= first <= last <= _EXACT:
                 return None
-            totals[place] += last - first
-    return [round(total) for total in totals]
+            totals[place] += round(last - first)
+    return totals
 
 
 def added(windows: Sequence[Sequence[int]]) -> list[int]:
