@@ -30,7 +30,7 @@ def _data(given: argparse.Namespace) -> int:
 def _train(given: argparse.Namespace) -> int:
     from model_server.training import table, train  # noqa: PLC0415
 
-    keys = ("target", "library", "name", "version", "slice_feature", "data", "run", "code", "seed")
+    keys = ("target", "library", "name", "version", "slice_feature", "data", "run", "registry_version", "code", "seed")
     values = {key: getattr(given, f"run_{key}" if key == "run" else key) for key in keys}
     about = train.train(table.read(given.rows), train.Recipe(**values), given.out)
     print(json.dumps({"model": str(given.out), "sha256": about.sha256, "metrics": about.metrics}, indent=1))
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--slice", dest="slice_feature", default="", help="measure and count by this column's values")
     train.add_argument("--data", default="", help="id of the data snapshot; else its SHA-256")
     train.add_argument("--run", dest="run_run", default="", help="id of the training run")
+    train.add_argument("--registry-version", default="", help="version in the model registry")
     train.add_argument("--code", default="", help="revision of the code")
     train.add_argument("--seed", type=int, default=0)
     train.set_defaults(run=_train)

@@ -30,7 +30,10 @@ def _library() -> ctypes.CDLL:
                     return _declared(ctypes.CDLL(str(path)))
                 except OSError as error:
                     raise ModelError(f"LightGBM's library cannot be loaded: {error}; on Debian: libgomp1") from None
-    raise ModelError("LightGBM's library is not installed, and this model needs it: install model-server[lightgbm]")
+    raise ModelError(
+        "LightGBM's library is not installed, and this model needs it: install model-server[lightgbm], "
+        "or install model-server again where there is a C compiler"
+    )
 
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:

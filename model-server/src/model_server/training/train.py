@@ -39,6 +39,7 @@ class Recipe:
     slice_feature: str = ""
     data: str = ""
     run: str = ""
+    registry_version: str = ""
     code: str = ""
     seed: int = 0
 
@@ -70,6 +71,7 @@ def train(table: Table, recipe: Recipe, folder: Path) -> Metadata:
         slice_values=_slice_values(features, recipe.slice_feature, rows),
         data=recipe.data or table.sha256,
         run=recipe.run,
+        registry_version=recipe.registry_version,
         code=recipe.code,
         seed=recipe.seed,
         libraries={recipe.library: library.__version__, "numpy": np.__version__, "python": platform.python_version()},
