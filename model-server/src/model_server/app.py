@@ -13,6 +13,7 @@ from model_server.codec import Reader, Writer
 from model_server.engine import Engine, InferenceError, State
 from model_server.model import Model
 from model_server.openapi import document
+from model_server.peers import FORWARDED, Peers
 from model_server.protocol import JSON, BadRequestError, InferRequest
 from model_server.settings import Settings
 from model_server.signals import CONTENT_TYPE, Signals
@@ -63,6 +64,7 @@ class App:
         self._about: Headers = []
         self._infer_path = ""
         self._names = ("model", "1")
+        self._peers = Peers(settings.feedback_peers) if settings.feedback_peers else None
         self._gets: dict[str, Callable[[], Answer]] = {
             "/v2": self._server,
             "/v2/health/live": lambda: _json(200, {"live": True}),
@@ -224,10 +226,15 @@ class App:
             return _error(413, f"the body is larger than {self._max_body} bytes", connection="close")
         if self.signals.labels is None:
             return _error(503, "the model is still loading", retry_after="1")
+        labels = self.signals.labels
+        forwarded = any(name == FORWARDED for name, _ in scope["headers"])
         try:
-            return _json(200, feedback.take(body, self.signals.labels))
+            counts, unknown = feedback.take(body, labels, forwarded=forwarded)
         except feedback.FeedbackError as error:
             return _error(400, str(error))
+        elsewhere = await self._peers.ask(unknown) if self._peers and unknown else None
+        feedback.settle(counts, unknown, labels, elsewhere)
+        return _json(200, counts)
 
     def _messages(self, answer: Answer, request_id: str) -> tuple[Message, Message]:
         headers = [

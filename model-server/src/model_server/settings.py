@@ -50,6 +50,7 @@ class Settings:
     slice_values: tuple[str, ...] = ()
     label_tolerance: float | None = None
     feedback_rows: int = 50_000
+    feedback_peers: str = ""
     log_path: str = ""
     log_sample: float = 0.01
     log_max_bytes: int = 64 << 20
@@ -98,6 +99,7 @@ class Settings:
             slice_values=read("SLICE_VALUES", cls.slice_values, _names),
             label_tolerance=read("LABEL_TOLERANCE", cls.label_tolerance, _duration),
             feedback_rows=read("FEEDBACK_ROWS", cls.feedback_rows, _integer),
+            feedback_peers=read("FEEDBACK_PEERS", cls.feedback_peers, _address),
             log_path=read("PREDICTION_LOG", cls.log_path, str),
             log_sample=read("PREDICTION_LOG_SAMPLE", cls.log_sample, _fraction),
             log_max_bytes=read("PREDICTION_LOG_MAX_BYTES", cls.log_max_bytes, _count),
@@ -124,6 +126,13 @@ def _count(text: str) -> int:
     if number < 1:
         raise ValueError("use a whole number above 0")
     return number
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("use host:port, such as fraud-pods:8080")
+    return text
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -167,3 +167,35 @@ def test_no_library_of_an_extra_is_imported_without_need() -> None:
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE)}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_label_finds_the_pod_that_made_its_prediction(start: Callable[..., Process], body: dict[str, Any]) -> None:
+    maker = start(DRAIN_S="0")
+    made_by = maker.listening()
+    maker.wait_for("is ready")
+    other = start(DRAIN_S="0", FEEDBACK_PEERS=made_by)
+    address = other.listening()
+    other.wait_for("is ready")
+    httpx.post(f"http://{made_by}{INFER}", json=body, headers={"X-Request-Id": "mine"})
+    labels = [{"id": "mine", "label": 1}, {"id": "mine", "label": 1}, {"id": "nobody's", "label": 1}]
+    answer = httpx.post(f"http://{address}/feedback", json=labels)
+    assert answer.json() == {"joined": 1, "unknown": 1, "late": 0, "double": 1, "invalid": 0}
+    counted = {
+        name: httpx.get(f"http://{where}/metrics").text for name, where in (("maker", made_by), ("other", address))
+    }
+    assert 'model_server_feedback_total{result="joined"} 1.0' in counted["maker"]
+    assert 'model_server_feedback_total{result="unknown"} 0.0' in counted["maker"]
+    assert 'model_server_feedback_total{result="unknown"} 1.0' in counted["other"]
+
+
+def test_a_peer_that_is_gone_knew_no_label(start: Callable[..., Process]) -> None:
+    gone = start(DRAIN_S="0")
+    address = gone.listening()
+    gone.wait_for("is ready")
+    gone.popen.send_signal(signal.SIGTERM)
+    assert gone.end() == 0
+    server = start(FEEDBACK_PEERS=address)
+    here = server.listening()
+    server.wait_for("is ready")
+    answer = httpx.post(f"http://{here}/feedback", json={"id": "x", "label": 1})
+    assert answer.json()["unknown"] == 1

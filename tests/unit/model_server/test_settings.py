@@ -36,6 +36,7 @@ def test_every_setting_is_read() -> None:
         "SLICE_VALUES": "a, b,",
         "LABEL_TOLERANCE": "0.5",
         "FEEDBACK_ROWS": "10",
+        "FEEDBACK_PEERS": "fraud-pods:8080",
         "PREDICTION_LOG": "/logs/p",
         "PREDICTION_LOG_SAMPLE": "1",
         "PREDICTION_LOG_MAX_BYTES": "5",
@@ -58,6 +59,7 @@ def test_every_setting_is_read() -> None:
         slice_values=("a", "b"),
         label_tolerance=0.5,
         feedback_rows=10,
+        feedback_peers="fraud-pods:8080",
         log_path="/logs/p",
         log_sample=1,
         log_max_bytes=5,
@@ -79,6 +81,7 @@ def test_every_setting_is_read() -> None:
         ("CRASH_AFTER_S", "inf", "use a finite number"),
         ("SEED", "1.5", "use a whole number"),
         ("MAX_IN_FLIGHT", "0", "use a whole number above 0"),
+        ("FEEDBACK_PEERS", "fraud", "use host:port"),
         ("MODEL_SHA256", "ab", "use 64 hexadecimal digits"),
     ],
 )

@@ -74,14 +74,18 @@ class Labels:
             del self._cohorts[old]
 
     def label(self, request_id: str, row: int, truth: float) -> Outcome:
-        """Count the label of one row of a request, and say what became of it."""
+        """Count the label of one row of a request, and say what became of it.
+
+        An unknown one is not counted yet: another pod may know it.
+        """
         result = self._join(request_id, row, truth)
-        self._results[result] += 1
+        if result != "unknown":
+            self._results[result] += 1
         return result
 
-    def invalid(self) -> None:
-        """Count a label that could not be read."""
-        self._results["invalid"] += 1
+    def count(self, outcome: Outcome, labels: int) -> None:
+        """Count labels that came to nothing here."""
+        self._results[outcome] += labels
 
     def _join(self, request_id: str, row: int, truth: float) -> Outcome:
         entry = self._store.get(request_id)
