@@ -45,7 +45,7 @@ def test_harm_agrees_with_reference_values(case):
 def test_safety_agrees_with_reference_values(case):
     config = case["config"]
     safe = Margin(config["rhoU"], config["deltaU"])
-    test = Design(margin=safe)
+    test = Design(margin=safe, safety_prior=(0.5, 0.5, 0.0, 0.0))
     state = eprocess.begin(test, 0, config["ts0"], config["n0"])
     for end, (counts, expected) in enumerate(zip(case["windows"], case["log_e"], strict=True), start=1):
         state = eprocess.update(state, test, safe, Window(end, *counts))

@@ -129,8 +129,9 @@ def _need(metric: Metric, analysis: Analysis, weight: int, following: int, load:
     else:
         return None
     gain = _gain(rate, weight / 100.0, margin, bernoulli=bernoulli)
-    # Half of the wealth is on the alternative "exactly as good as stable".
-    nats = -math.log(parse_percent(analysis.false_promotion)) - math.log(eprocess.SAFETY_PRIOR[0])
+    # So much of the wealth is on the alternatives "exactly as good as stable".
+    share = eprocess.SAFETY_PRIOR[0] + eprocess.SAFETY_PRIOR[2]
+    nats = -math.log(parse_percent(analysis.false_promotion)) - math.log(share)
     requests = math.ceil(nats / gain)
     flow = rps * weight / 100.0
     return Need(metric.name, margin.of(rate) - rate, requests, requests / flow if flow > 0.0 else None)

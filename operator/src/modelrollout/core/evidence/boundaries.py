@@ -9,6 +9,7 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -89,6 +90,7 @@ def above(bounds: Sequence[float], place: int, factor: float) -> int | None:
     return found if found < len(bounds) - 1 else None
 
 
-def checksum(bounds: Sequence[float]) -> int:
+@lru_cache(maxsize=256)
+def checksum(bounds: tuple[float, ...]) -> int:
     """Return a checksum of a layout."""
     return zlib.crc32(",".join(f"{bound:.9g}" for bound in bounds).encode())

@@ -19,8 +19,12 @@ from modelrollout.core.evidence.windows import Window
 
 HARM_RATIOS: Final = (1.5, 2.5, 5.0, 12.0, 35.0, 150.0)
 HARM_PRIOR: Final = (0.20, 0.18, 0.15, 0.15, 0.25, 0.07)
-SAFETY_RATIOS: Final = (1.0, 1.3)
-SAFETY_PRIOR: Final = (0.5, 0.5)
+SAFETY_RATIOS: Final = (1.0, 1.3, 1.0)
+"""What the candidate may be as a multiple of stable: its rate as it is now, twice, and the one before the rollout."""
+SAFETY_PRIOR: Final = (0.5, 0.15, 0.2, 0.15)
+"""Weights of these alternatives; the last waits, for an incident that hits both can ruin what counted before it."""
+ENTERING: Final = 0.05
+"""Share of the waiting weight of safety that enters with each window."""
 _ROUNDING: Final = 1e-9
 """By so much the limit is passed, so that a sum of logarithms does not fall short of it."""
 _TINY: Final = 1e-300
@@ -46,13 +50,15 @@ class Design:
     """Overdispersion: log ratios are divided by it."""
     cap: float = math.inf
     """Most that one window may add to log E."""
+    safety_prior: Sequence[float] = SAFETY_PRIOR
+    """Weights of the safety alternatives, and last of what waits."""
     limit: float = math.inf
     """Log E of harm at which this metric alone rolls back; known, it makes detection faster (see `boosting`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that the tests remember: 8 + |ratios| + |safety ratios| numbers."""
+    """All that the tests remember."""
 
     end: int
     """Evidence is counted up to here (Unix seconds)."""
@@ -65,6 +71,7 @@ class State:
     waiting: float = 0.0
     """Prior mass of late onsets still to come."""
     safety: tuple[float, ...] = ()
+    """Log wealth of each safety alternative, and last the log weight that waits."""
     safety_best: float = 0.0
     """Largest log E of safety so far at this step."""
     pending: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -96,6 +103,10 @@ def _log_add(one: float, two: float) -> float:
     return max(one, two) + math.log1p(math.exp(-abs(one - two)))
 
 
+def _log(share: float) -> float:
+    return math.log(share) if share > 0.0 else -math.inf
+
+
 def begin(test: Design, end: int, prior_rate: float, prior_requests: float) -> State:
     """Return the state before the first window."""
     return State(
@@ -104,7 +115,7 @@ def begin(test: Design, end: int, prior_rate: float, prior_requests: float) -> S
         prior_requests=max(prior_requests, PRIOR_REQUESTS),
         harm=tuple(math.log(share * test.start_mass) for share in test.prior),
         waiting=1.0 - test.start_mass,
-        safety=tuple(math.log(share) for share in SAFETY_PRIOR),
+        safety=tuple(_log(share) for share in test.safety_prior),
         pending_since=end,
     )
 
@@ -196,25 +207,40 @@ def _poisson_terms(state: State, test: Design, rate: float, window: Window) -> l
 
 
 def _update_safety(state: State, test: Design, safe: Margin, rate: float, window: Window) -> tuple[float, ...]:
-    line = safe.of(rate)
-    return tuple(
-        value
-        + (
-            log_ratio(window, ratio * rate, rate, safe, bernoulli=test.bernoulli) / test.phi
-            if ratio * rate < min(line, MAX_RATE)
-            else 0.0
-        )
-        for ratio, value in zip(SAFETY_RATIOS, state.safety, strict=True)
-    )
+    gains = []
+    for ratio, base in zip(SAFETY_RATIOS, (rate, rate, state.prior_rate), strict=True):
+        better = ratio * base < min(safe.of(base), MAX_RATE)
+        gain = log_ratio(window, ratio * base, base, safe, bernoulli=test.bernoulli) if better else 0.0
+        gains.append(gain / test.phi)
+    return advance_safety(state.safety, gains)
 
 
+def advance_safety(safety: Sequence[float], gains: Sequence[float]) -> tuple[float, ...]:
+    """Return the log wealth of each alternative after a window, and last what still waits.
+
+    A part of the waiting weight enters with each window: a mixture over the moments at which one may begin to count, so
+    that evidence against safety from an incident does not have to be made up for.
+    """
+    *wealth, waiting = safety
+    if waiting == -math.inf:
+        return (*(value + gain for value, gain in zip(wealth, gains, strict=True)), waiting)
+    entering, total = waiting + math.log(ENTERING), math.fsum(SAFETY_PRIOR[: len(wealth)])
+    grown = [
+        log_sum_exp((value + gain, entering + math.log(share / total)))
+        for value, gain, share in zip(wealth, gains, SAFETY_PRIOR, strict=False)
+    ]
+    return (*grown, waiting + math.log1p(-ENTERING))
+
+
+VERSION: Final = 2
+"""Of the packed form; another one is not read."""
 _HEAD = struct.Struct("<BBBIIdd2Q4I")
 
 
 def pack(state: State) -> str:
     """Write a state as text for the resource's status: exact, under 300 characters."""
     head = _HEAD.pack(
-        1,
+        VERSION,
         state.bucket + 1,
         state.shift,
         state.end,
@@ -234,10 +260,10 @@ def unpack(text: str) -> State | None:
     try:
         raw = base64.b64decode(text, validate=True)
         version, bucket, shift, end, since, rate, requests, n_s, x_s, *pending = _HEAD.unpack_from(raw)
-        numbers = struct.unpack_from(f"<{len(HARM_RATIOS) + len(SAFETY_RATIOS) + 2}d", raw, _HEAD.size)
+        numbers = struct.unpack_from(f"<{len(HARM_RATIOS) + len(SAFETY_PRIOR) + 2}d", raw, _HEAD.size)
     except (ValueError, struct.error):
         return None
-    if version != 1:
+    if version != VERSION:
         return None
     cut = len(HARM_RATIOS)
     return State(

@@ -30,6 +30,10 @@ BUDGET_FACTOR: Final = 10.0
 """A slow answer does less harm than a failed one: the budget for it is so many times as large."""
 
 
+SAFETY: Final = tuple(float(f"{math.log(share):.6g}") for share in (0.65, 0.2, 0.15))
+"""Safety as a step begins: as good as stable, 1.3 times its share of slow requests, and what waits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """All that is remembered of a metric."""
@@ -54,7 +58,7 @@ class Memory:
 def unpack(text: str, bounds: Sequence[float], factor: float) -> Memory | None:
     """Read what `pack` wrote; None for anything else. The candidate's boundaries follow from stable's."""
     try:
-        end, layout, head, phi, cap, one, two, best, packed = text.split(" ")
+        end, layout, head, phi, cap, *safety, best, packed = text.split(" ")
         at, *low = bytes.fromhex(head)
         harm = ordinal.unpack(packed)
         scatter = Dispersion(float(phi), float(cap))
@@ -64,7 +68,11 @@ def unpack(text: str, bounds: Sequence[float], factor: float) -> Memory | None:
         if harm is None:
             return None
         cells = Cells(tuple(low), tuple(place if place is not None else 0 for place in high), at)
-        return Memory(int(end), int(layout, 16), cells, scatter, harm, (float(one), float(two)), float(best))
+        if len(safety) != len(SAFETY):
+            return None
+        return Memory(
+            int(end), int(layout, 16), cells, scatter, harm, tuple(float(number) for number in safety), float(best)
+        )
     except ValueError:
         return None
 
@@ -85,8 +93,8 @@ class Latency:
         if not evidence:
             return ""
         words = evidence.split(" ")
-        start = [f"{math.log(share):.6g}" for share in eprocess.SAFETY_PRIOR]
-        return " ".join((str(since), *words[1:5], *start, "0", *words[8:]))
+        start = [f"{number:.6g}" for number in SAFETY]
+        return " ".join((str(since), *words[1:5], *start, "0", words[-1]))
 
     def judge(self, case: Case) -> Outcome:
         """Count response times."""
@@ -136,7 +144,7 @@ class Latency:
                 cells=cells,
                 scatter=Dispersion(float(f"{scatter.phi:.6g}"), float(f"{scatter.cap:.6g}")),
                 harm=ordinal.begin(cells.of(held, cells.low)),
-                safety=tuple(math.log(share) for share in eprocess.SAFETY_PRIOR),
+                safety=SAFETY,
             ),
             start,
         )
@@ -236,10 +244,8 @@ def _update(
     window = Window(end, *_slow(c, memory.cells.at), *_slow(s, memory.cells.at))
     rate = min(max(_slow_share(memory), 1e-6), 0.9)
     line = safe.of(rate)
-    safety = tuple(
-        float(f"{value + _gain(window, ratio * rate, rate, line, safe) / design.phi:.6g}")
-        for ratio, value in zip(eprocess.SAFETY_RATIOS, memory.safety, strict=True)
-    )
+    gains = [_gain(window, ratio * rate, rate, line, safe) / design.phi for ratio in eprocess.SAFETY_RATIOS[:2]]
+    safety = tuple(float(f"{number:.6g}") for number in eprocess.advance_safety(memory.safety, gains))
     best = max(memory.safety_best, float(f"{eprocess.log_sum_exp(safety):.6g}"))
     harm = ordinal.update(memory.harm, design, c, s, window.end - memory.end)
     return replace(memory, end=window.end, harm=harm, safety=safety, safety_best=best)
