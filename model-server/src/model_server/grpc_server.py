@@ -78,9 +78,10 @@ class Service:
         requests.in_flight += 1
         given = dict(context.invocation_metadata() or ()).get("x-request-id", "")
         request_id = str(given)[:128] or self._new_id()
-        await context.send_initial_metadata((("x-request-id", request_id), ("x-model-version", self._engine.version)))
         status, text = 200, ""
         try:
+            head = (("x-request-id", request_id), ("x-model-version", self._engine.version))
+            await context.send_initial_metadata(head)
             self._check(request)
             read = self._read(request)
             struck = await self._engine.strike(started) if self._engine.faulty else None

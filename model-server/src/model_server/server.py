@@ -86,7 +86,7 @@ class Server(uvicorn.Server):
             if self._grpc:
                 await self._grpc.stop(FINISH_S)
         if self._app.engine and self._app.engine.log:
-            self._app.engine.log.flush()
+            self._app.engine.log.flush(final=True)
         log.info("stopped")
 
     async def _load(self) -> None:

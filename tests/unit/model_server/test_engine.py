@@ -135,7 +135,7 @@ async def test_each_defect_changes_what_it_says_and_not_the_rows(defect: str) ->
         assert found == plain
 
 
-async def test_the_log_is_sampled_redacted_and_capped(tmp_path: Path) -> None:
+def test_the_log_is_sampled_redacted_and_capped(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     settings = Settings(
         log_path=str(path), log_sample=0.5, log_redact=("amount",), log_max_bytes=40_000, seed=1, model_version="7"
@@ -148,15 +148,39 @@ async def test_the_log_is_sampled_redacted_and_capped(tmp_path: Path) -> None:
     old = path.with_name("log.jsonl.1")
     assert path.stat().st_size + old.stat().st_size <= 40_000
     line = json.loads(path.read_text().splitlines()[-1])
-    assert line["rows"] == [{"hour": 2.0, "account_age_days": 3.0, "attempts": 4.0}]
-    assert (line["version"], line["fallback"], len(line["predictions"])) == ("7", "", 1)
+    assert line["features"] == {"hour": 2.0, "account_age_days": 3.0, "attempts": 4.0}
+    assert (line["version"], line["fallback"], line["row"], len(line["prediction"])) == ("7", "", 0, 1)
     logged = [json.loads(each)["id"] for file in (old, path) for each in file.read_text().splitlines()]
     assert len(set(logged)) == len(logged)
 
 
-async def test_a_log_that_cannot_be_written_costs_no_request(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_costs_no_request(tmp_path: Path) -> None:
     engine = Engine(Settings(log_path=str(tmp_path / "no" / "log"), log_sample=1.0), built_in(), Signals())
     assert engine.log
     for number in range(600):
         engine.infer(InferRequest(array("d", [1, 2, 3, 4]), 1), f"r{number}", 0.0)
     engine.log.flush()
+
+
+def test_a_log_as_parquet_is_a_file_for_each_batch_and_capped(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    settings = Settings(log_path=str(tmp_path / "log.parquet"), log_sample=1.0, log_redact=("hour",))
+    engine = Engine(settings, built_in(), Signals())
+    assert engine.log
+    engine.infer(InferRequest(array("d", [1, 2, 3, 4, 5, 6, 7, float("nan")]), 2), "r", 0.0)
+    engine.log.flush()
+    assert not list(tmp_path.iterdir())
+    engine.log.flush(final=True)
+    (file,) = tmp_path.iterdir()
+    first, second = parquet.read_table(file).to_pylist()
+    assert first["features"] == {"amount": 1.0, "account_age_days": 3.0, "attempts": 4.0}
+    assert (second["id"], second["row"], second["features"]["attempts"]) == ("r", 1, None)
+
+    small = Engine(
+        Settings(log_path=str(tmp_path / "log.parquet"), log_sample=1.0, log_max_bytes=9000), built_in(), Signals()
+    )
+    assert small.log
+    for number in range(5):
+        small.infer(InferRequest(array("d", [1, 2, 3, 4]), 1), f"r{number}", 0.0)
+        small.log.flush(final=True)
+    assert sum(each.stat().st_size for each in tmp_path.iterdir()) <= 9000

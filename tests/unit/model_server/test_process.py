@@ -158,7 +158,7 @@ def test_the_log_is_written_before_the_end(start: Callable[..., Process], body: 
     httpx.post(f"http://{address}{INFER}", json=body, headers={"X-Request-Id": "mine"})
     server.popen.send_signal(signal.SIGTERM)
     assert server.end() == 0
-    assert json.loads(path.read_text())["id"] == "mine"
+    assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["mine", "mine"]
 
 
 def test_no_library_of_an_extra_is_imported_without_need() -> None:

@@ -123,3 +123,11 @@ def test_measures_agree_with_definitions() -> None:
     assert (found["linf"], found["ks"]) == (0.25, 0.25)
     assert found["psi"] == pytest.approx(0.25 * np.log(2) + 0.2499 * np.log(2500), rel=1e-3)
     assert all(value == 0 for value in measures.distances(p, p).values())
+
+
+def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {"amount": [1.5, None], "country": ["de", None], "fraud": [0, 1]}
+    parquet.write_table(arrow.table(columns), tmp_path / "d.parquet")
+    found = table.read(tmp_path / "d.parquet")
+    assert found.columns == {"amount": ["1.5", ""], "country": ["de", ""], "fraud": ["0", "1"]}
