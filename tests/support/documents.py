@@ -107,6 +107,12 @@ REFUSED: list[tuple[str, object, str, str]] = [
     ("spec.analysis.metrics", [{"name": "errors"}] * 2, "metrics[1]: Duplicate value", "may stand once"),
     (
         "spec.analysis.metrics",
+        [{"name": "traffic", "query": "max(depth)", "max": 1}],
+        "names of the operator's own verdicts",
+        "is the name of a verdict of the operator's own",
+    ),
+    (
+        "spec.analysis.metrics",
         [{"name": "queue"}],
         "needs query",
         "needs query",

@@ -113,7 +113,7 @@ def test_one_line_for_pipes() -> None:
                 "prod/fraud is Progressing, step 2 of 4 (weight 10) for 42s",
                 f"candidate  {CANDIDATE}  10% of requests  registry.example/fraud:1.5",
                 f"stable     {STABLE}  90% of requests  registry.example/fraud:1.4",
-                "bad requests: candidate 12/240 (5%), stable 3/4560 (0.0658%)",
+                "failed requests: candidate 12/240 (5%), stable 3/4560 (0.0658%)",
                 "tolerated: failed requests may rise by 25% + 0.02% over stable",
                 f"evidence that it is worse than tolerated: 2.1 (alone rolls back at {ALONE:.0f})",
                 "evidence that it is safe at the next weight: 0.301 (passes at 20)",

@@ -4,11 +4,11 @@ Paths are those of the resource, `[]` for the items of a list. The models of `sp
 `lint` and for clusters whose definition is older than the operator; a table of tests holds both sides together.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from modelrollout.api.metrics import QUERIED, QUERIED_ALONE, TAKES, wire
+from modelrollout.api.metrics import QUERIED, QUERIED_ALONE, RESERVED, TAKES, wire
 from modelrollout.api.patterns import WORDS
 from modelrollout.api.units import PERCENT_PATTERN
 
@@ -42,7 +42,13 @@ def _well_formed(field: str) -> str:
 
 
 _FIELDS: Final = ("maxIncrease", "maxDistance", "minAgreement", "maxDrop", "maxErrorRate", "slices", *QUERIED_ALONE)
-_BUILT_IN: Final = "['" + "', '".join(TAKES) + "']"
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+_BUILT_IN: Final = f"[{_quoted(TAKES)}]"
 
 
 def _takes() -> Iterator[Rule]:
@@ -58,6 +64,10 @@ def _takes() -> Iterator[Rule]:
 _COMPARED: Final = "(self.query.contains('{service}') || self.query.contains('{revision}'))"
 _LIMITS: Final = "(has(self.max) || has(self.min))"
 _QUERY_RULES: Final = (
+    Rule(
+        f"!(self.name in [{_quoted(RESERVED)}])",
+        f"{' and '.join(RESERVED)} are names of the operator's own verdicts; choose another one",
+    ),
     Rule(
         f"self.name in {_BUILT_IN} || has(self.query)",
         f"a metric that is none of {', '.join(TAKES)} needs query",

@@ -19,6 +19,8 @@ TAKES: Final[dict[str, tuple[str, ...]]] = {
     "slo": ("max_error_rate",),
 }
 """The built-in metrics, and what each takes beside name, weight and preset."""
+RESERVED: Final = ("guard", "traffic")
+"""Names of verdicts that belong to no metric."""
 QUERIED: Final = ("query", "max", "min", "failures", "max_increase")
 """What a metric of any other name takes: it asks a query of its own."""
 QUERIED_ALONE: Final = ("query", "max", "min", "failures")
@@ -120,6 +122,8 @@ class Metric(ApiModel):
         return self
 
     def _asks(self) -> None:
+        if self.name in RESERVED:
+            raise ValueError(f"{self.name} is the name of a verdict of the operator's own; choose another one")
         builtin = ", ".join(TAKES)
         if self.query is None:
             raise ValueError(f"{self.name} is no built-in metric ({builtin}); a metric of your own needs query")

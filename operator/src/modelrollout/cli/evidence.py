@@ -36,6 +36,17 @@ class Evidence:
         return {"eValue": math.exp(self.log_e), **numbers} if self.log_e < 700.0 else numbers
 
 
+def weighs(name: str, analysis: Analysis) -> bool:
+    """Say whether a verdict has a share of alpha; thresholds, drift of inputs and the traffic alarm have none."""
+    return name == guard.NAME or name in harm_shares(analysis)
+
+
+def counted(name: str) -> str:
+    """Say what the bad ones among a metric's counts are."""
+    words = {"errors": "failed requests", "latency": "slow requests", "quality": "wrong predictions"}
+    return words.get(name.partition("[")[0], "bad ones")
+
+
 def harm(verdict: Verdict, analysis: Analysis) -> Evidence:
     """Return the evidence that a metric is worse than tolerated, and where it alone rolls back."""
     alpha = parse_percent(analysis.false_rollback)

@@ -124,8 +124,10 @@ def _evidence(view: View) -> Iterator[RenderableType]:
         yield _indented(verdict.message, 4)
         if verdict.candidate.requests and verdict.stable.requests:
             counts = f"candidate {evidence.rate(verdict.candidate)}, stable {evidence.rate(verdict.stable)}"
-            yield _indented(f"bad requests: {counts}", 4)
-        if analysis is not None:
+            yield _indented(f"{evidence.counted(verdict.name)}: {counts}", 4)
+        if verdict.effect:
+            yield _indented(f"difference: {verdict.effect}", 4)
+        if analysis is not None and evidence.weighs(verdict.name, analysis):
             yield from _weighed(verdict, analysis)
     whole = evidence.together(view.status.verdicts, analysis) if analysis else None
     if whole is not None and len(view.status.verdicts) > 1:
@@ -188,6 +190,7 @@ def _verdict_data(verdict: Verdict, analysis: Analysis | None) -> dict[str, Any]
         "message": verdict.message,
         "candidate": _tally(verdict.candidate),
         "stable": _tally(verdict.stable),
+        "effect": verdict.effect or None,
         "harm": evidence.harm(verdict, analysis).data() if analysis else None,
         "safety": safe.data() if safe else None,
     }
