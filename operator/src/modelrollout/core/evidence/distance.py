@@ -20,9 +20,11 @@ Floats = NDArray[np.float64]
 
 STEPS: Final = np.array((0.03, 0.1, 0.3))
 """Alternatives: so far beyond the tolerance."""
+PRIOR: Final = np.array((0.15, 0.65, 0.2))[:, None, None]
+"""Their weights; the middle one sees twice the tolerance and four times as well."""
 MEMORY: Final = 5000.0
 """Values that the shares remember."""
-START_MASS: Final = 0.7
+START_MASS: Final = 0.85
 """Share of the prior that is there from the start; the rest waits for a late onset."""
 ONSET: Final = 1500.0
 """Seconds in which a late onset enters with probability 1 - 1/e."""
@@ -92,7 +94,7 @@ def begin(below: Floats, total: float) -> State:
     boundaries = len(below)
     shares = _shares((below + 0.5) / (total + 1.0))
     seen = _single(min(total, MEMORY))
-    wealth = np.full((len(STEPS), 2, boundaries), math.log(START_MASS / (2 * len(STEPS) * boundaries)))
+    wealth = np.log(np.broadcast_to(PRIOR * START_MASS / (2 * boundaries), (len(STEPS), 2, boundaries)))
     return State(shares, seen, shares, 0.0, _singles(wealth), np.zeros((2, boundaries)))
 
 
@@ -119,7 +121,7 @@ def update(state: State, design: Design, safe: float, counts: tuple[Floats, Floa
     wealth, safety, waiting = state.wealth, state.safety, state.waiting
     entering = waiting * -math.expm1(-seconds / ONSET)
     if entering > 0.0:
-        wealth = np.logaddexp(wealth, math.log(entering / wealth.size))
+        wealth = np.logaddexp(wealth, np.log(PRIOR * entering / (2 * wealth.shape[2])))
         waiting -= entering
     if n_c and n_s:
         shares = _signs(state.stable, 1.0)

@@ -21,8 +21,8 @@ from modelrollout.core.evidence.distance import Floats
 from modelrollout.core.evidence.windows import Past, Reading
 from modelrollout.core.evidence.wording import MAX_LOG_DOUBT
 
-QUANTILES: Final = (1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6)
-"""Boundaries are those of stable's buckets that these quantiles lie in."""
+QUANTILES: Final = (0.2, 0.5, 0.8)
+"""Boundaries are those of stable's buckets nearest to these quantiles; each more makes all of them slower."""
 MIN_PAST: Final = 50
 """Predictions of stable that are needed before boundaries can be chosen."""
 BUDGET_FACTOR: Final = 10.0
@@ -180,7 +180,7 @@ def _begin(case: Case, bounds: Sequence[float], first: int) -> tuple[Memory | Ve
 def choose(held: Floats) -> tuple[int, ...]:
     """Return positions of boundaries near the quantiles of cumulative counts; next to them where several are one."""
     last = min(len(held) - 1, 255)
-    chosen = {min(int(np.searchsorted(held, quantile * held[-1])), last - 1) for quantile in QUANTILES}
+    chosen = {int(np.abs(held[:last] - quantile * held[-1]).argmin()) for quantile in QUANTILES}
     for place in sorted(place + step for place in chosen for step in (-1, 1)):
         if 0 <= place < last and len(chosen) < len(QUANTILES):
             chosen.add(place)
