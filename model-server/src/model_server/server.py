@@ -21,6 +21,7 @@ from model_server.engine import State
 from model_server.metadata import ModelError
 from model_server.model import Model, load
 from model_server.settings import Settings
+from model_server.wire import Protocol
 
 # Gateways keep idle connections for about 90 s; the side that closes first must be theirs,
 # or a request now and then meets a closing connection.
@@ -49,7 +50,7 @@ class Server(uvicorn.Server):
         self.exit_code = 0
         config = uvicorn.Config(
             self._app,
-            http="httptools",
+            http=Protocol,
             ws="none",
             lifespan="off",
             loop="asyncio",

@@ -1,6 +1,6 @@
 """The server as a process: how it starts, crashes and ends."""
 
-import http.client
+import http.client as http_client
 import json
 import os
 import re
@@ -95,7 +95,7 @@ def test_a_request_in_flight_is_finished(start: Callable[..., Process], body: di
     address = server.listening()
     server.wait_for("is ready")
     content = json.dumps(body).encode()
-    connection = http.client.HTTPConnection(address)
+    connection = http_client.HTTPConnection(address)
     connection.putrequest("POST", INFER)
     connection.putheader("Content-Length", str(len(content)))
     connection.endheaders(content[:10])
@@ -199,3 +199,22 @@ def test_a_peer_that_is_gone_knew_no_label(start: Callable[..., Process]) -> Non
     server.wait_for("is ready")
     answer = httpx.post(f"http://{here}/feedback", json={"id": "x", "label": 1})
     assert answer.json()["unknown"] == 1
+
+
+def test_answers_of_every_form_arrive_whole(start: Callable[..., Process], body: dict[str, Any]) -> None:
+    server = start(DRAIN_S="0")
+    address = server.listening()
+    server.wait_for("is ready")
+    with httpx.Client(base_url=f"http://{address}") as http:
+        for _ in range(3):  # on one connection
+            assert http.head("/v2").headers["content-length"] == str(len(http.get("/v2").content))
+            assert http.post(INFER, json=body, headers={"Expect": "100-continue"}).status_code == 200
+            assert http.post(INFER, content=b"x" * (1 << 20)).status_code == 400
+            assert http.post(INFER, content=b"x" * (2 << 20)).status_code == 413
+        assert http.get("/metrics").text.endswith("\n")
+    connection = http_client.HTTPConnection(address)
+    connection.putrequest("POST", INFER)
+    connection.putheader("Content-Length", "abc")
+    connection.endheaders()
+    assert connection.getresponse().status == 400
+    connection.close()
