@@ -159,3 +159,16 @@ def test_safety_is_earned_anew_at_every_weight_and_harm_is_kept():
 def test_what_is_kept_stays_small():
     judgement = ask(ERRORS, {"errors": errors(10**7, 10**3, 10**9, 10**5)})
     assert len(judgement.verdicts[0].evidence) < 300
+
+
+def test_latency_of_stable_within_one_bucket_still_tells_three_times_as_much():
+    """All of stable between 44 and 56 ms, boundaries rounded so that a step is a little less than the factor."""
+    bounds = (0.03553, 0.04441, 0.05551, 0.06939, 0.08674, 0.1084, 0.1355, float("inf"))
+    at = dict(zip(bounds, (0.0, 0.02, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0), strict=True))
+    stable = tuple(
+        Series(False, le, "g", tuple(round(n * p) for n in (9000, 10_000, 11_000, 12_000))) for le, p in at.items()
+    )
+    candidate = tuple(Series(False, le, "g", (0, 0, *((0, 0) if le <= 0.1084 else (60, 120)))) for le in bounds)
+    past = calm(*((le, False, 10 * p) for le, p in at.items()))
+    judgement = ask(LATENCY, {"latency": Reading((0, 5, 10, 15), stable, candidate, past=past)})
+    assert judgement.worst is VerdictKind.FAIL, judgement.verdicts[0].message

@@ -55,13 +55,28 @@ def choose(held: Floats, bounds: Sequence[float], factor: float) -> Cells | str:
     chosen: list[tuple[int, int]] = [pairs[index] for index in sorted(wanted) if held[pairs[index][0]] > 0.0][
         -(ordinal.MOST_CELLS - 1) :
     ]
-    telling = [pair for pair in chosen if 0.002 <= 1.0 - held[pair[0]] / total <= 0.9]
-    if not telling:
-        return _too_coarse(held, bounds, factor)
-    at = min(telling, key=lambda pair: abs(held[pair[0]] / total - QUANTILE))
-    if bounds[at[1]] / bounds[at[0]] > max(COARSEST, 1.6 * factor):
+    at = _watched(chosen, held, bounds, factor)
+    if at is None:
         return _too_coarse(held, bounds, factor)
     return Cells(tuple(low for low, _ in chosen), tuple(high for _, high in chosen), chosen.index(at))
+
+
+def _watched(
+    chosen: Sequence[tuple[int, int]], held: Floats, bounds: Sequence[float], factor: float
+) -> tuple[int, int] | None:
+    """Return the pair nearest to the quantile; None where it could not tell the factor, or nearly so."""
+    telling = [pair for pair in chosen if 0.002 <= 1.0 - held[pair[0]] / held[-1] <= 0.9]
+    if telling:
+        at = min(telling, key=lambda pair: abs(held[pair[0]] / held[-1] - QUANTILE))
+        least = bounds[at[0]]
+    else:
+        # All of stable lies between two boundaries: how slow the candidate must be counts from the lower one.
+        above_it = [pair for pair in chosen if held[pair[0]] >= QUANTILE * held[-1]]
+        if not above_it or above_it[0][0] == 0:
+            return None
+        at = above_it[0]
+        least = bounds[at[0] - 1]
+    return at if bounds[at[1]] / least <= max(COARSEST, 1.6 * factor) else None
 
 
 def _too_coarse(held: Floats, bounds: Sequence[float], factor: float) -> str:
