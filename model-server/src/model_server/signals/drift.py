@@ -4,7 +4,6 @@ Bins are the training data's quantiles, so that Kolmogorov-Smirnov distance, pop
 Jensen-Shannon divergence, L-infinity distance and shifts of mean and variance all come out of counters.
 """
 
-import math
 from array import array
 from collections.abc import Iterator
 
@@ -15,8 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from model_server.metadata import Feature, Metadata
 from model_server.signals.requests import histogram
 
-# A fold of this many rows of twenty features takes about a millisecond.
-FOLD_AT = 2048
+# A fold of this many rows of twenty features takes one or two milliseconds.
+FOLD_AT = 4096
 MISSING = "missing"
 
 
@@ -49,24 +48,31 @@ class Drift:
         if not self._rows:
             return
         table = np.frombuffer(b"".join(self._values), self._type).reshape(self._rows, len(self._features))
-        with np.errstate(over="ignore", invalid="ignore"):
-            for position, feature in enumerate(self._features):
-                self._count(position, feature, table[:, position].astype(np.float64))
+        columns = np.ascontiguousarray(table.T, dtype=np.float64)
+        absent = np.isnan(columns)
+        gaps = absent.sum(axis=1)
+        for position, feature in enumerate(self._features):
+            column, bins = columns[position], self._bins[position]
+            bins[-1] += gaps[position]
+            if feature.categories:
+                bins[:-1] += np.bincount(bins_of(feature, column[~absent[position]]), minlength=feature.bin_count)
+                continue
+            # A comparison with each bound is several times faster than a search; NaN is below none of them.
+            below = [np.count_nonzero(column <= bound) for bound in feature.bins]
+            bins[:-1] += np.diff([0, *below, self._rows - gaps[position]])
+        self._add_moments(np.where(absent, 0.0, columns) if gaps.any() else columns)
         predictions = np.array(self._predictions).reshape(self._rows, self._outputs).max(axis=1)
         self._counts += np.bincount(np.searchsorted(self._bounds, predictions), minlength=len(self._counts))
         self._sum += float(predictions.sum())
         self._values, self._predictions, self._rows = [], [], 0
 
-    def _count(self, position: int, feature: Feature, column: NDArray[np.float64]) -> None:
-        here = column[~np.isnan(column)]
-        found = bins_of(feature, here)
-        self._bins[position][:-1] += np.bincount(found, minlength=feature.bin_count)
-        self._bins[position][-1] += len(column) - len(here)
+    def _add_moments(self, columns: NDArray[np.float64]) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums, squares = columns.sum(axis=1), np.einsum("ij,ij->i", columns, columns)
         # One absurd value must not turn the sums to infinity for ever.
-        total, squares = float(here.sum()), float((here * here).sum())
-        if math.isfinite(total) and math.isfinite(squares):
-            self._sums[position] += total
-            self._squares[position] += squares
+        sound = np.isfinite(sums) & np.isfinite(squares)
+        self._sums += np.where(sound, sums, 0.0)
+        self._squares += np.where(sound, squares, 0.0)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metric families."""
