@@ -1,5 +1,7 @@
 """Laws of the simulation: no sequence of events breaks a rule, and processes change nothing."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -64,3 +66,14 @@ def test_no_sequence_of_events_breaks_a_rule(raw, seed):
 def test_a_run_is_a_function_of_its_seed(raw, seed):
     stage = prepare(rollout(strategy=SHORT), Scenario.model_validate(raw))
     assert Run(stage, seed, 3).play() == Run(stage, seed, 3).play()
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(raw=scenarios, seed=st.integers(0, 1000))
+@pytest.mark.timeout(300)
+def test_several_windows_at_one_look_are_as_good_as_a_look_at_each(raw, seed):
+    longer = {**SHORT, "minStepDuration": "5m"}
+    stage = prepare(rollout(strategy=longer), Scenario.model_validate({**raw, "horizon": "40m"}))
+    at_once, one_by_one = Run(stage, seed, 0), Run(stage, seed, 0, record=True)
+    assert at_once.play() == replace(one_by_one.play(), points=())
+    assert at_once.random.bit_generator.state == one_by_one.random.bit_generator.state

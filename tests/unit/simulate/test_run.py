@@ -1,5 +1,7 @@
 """Whole runs: what comes of the examples, and what a run must never do."""
 
+from dataclasses import replace
+
 import pytest
 
 from modelrollout.simulate.many import simulate
@@ -122,3 +124,23 @@ def test_harm_is_the_failures_beyond_what_stable_would_have_failed():
     result = Run(stage, 0, 0).play()
     assert result.outcome == "rolledBack"
     assert result.excess == pytest.approx(0.999 * 5.0 * ((result.time or 0.0) + 1.0), rel=0.05)
+
+
+def text(name):
+    return (SCENARIOS / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        *(text(name) for name in ("good", "slow-leak", "trouble", "slow")),
+        "horizon: 3h\ntraffic: {rps: 20}",
+        "horizon: 2h\ntraffic: {rps: [[0s, 100], [40m, 0.2]]}\ncandidate: {errorRate: [[0s, 0.1%], [50m, 3%]]}",
+    ],
+)
+def test_looking_at_several_windows_at_once_changes_nothing(told):
+    stage = prepare(rollout(strategy={"minStepDuration": "10m"}), scenario(told))
+    for number in range(3):
+        leaping, stepping = Run(stage, 3, number), Run(stage, 3, number, record=True)
+        assert replace(stepping.play(), points=()) == leaping.play()
+        assert leaping.random.bit_generator.state == stepping.random.bit_generator.state

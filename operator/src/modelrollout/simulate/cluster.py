@@ -1,6 +1,7 @@
 """The synthetic cluster: pods that take time to start, and a gateway that takes time to apply a route."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -111,6 +112,20 @@ class Cluster:
             for pod in np.flatnonzero(batch.gone > self.now)[:1]:
                 batch.restart(self.now, int(pod))
                 return
+
+    # what is drawn
+
+    def mark(self) -> Callable[[], None]:
+        """Return what takes back everything drawn from now on; nothing else may change meanwhile."""
+        state = self.random.bit_generator.state
+        undo = [batch.mark() for fleet in self.fleets.values() for batch in fleet.batches]
+
+        def back() -> None:
+            self.random.bit_generator.state = state
+            for one in undo:
+                one()
+
+        return back
 
     # time
 

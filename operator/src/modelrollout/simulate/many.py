@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 from modelrollout.api.resource import ModelRollout
-from modelrollout.simulate.run import Result, Run
+from modelrollout.simulate.result import Result
+from modelrollout.simulate.run import Run
 from modelrollout.simulate.scenario import Scenario
 from modelrollout.simulate.stage import Stage, prepare
 from modelrollout.simulate.summary import Summary

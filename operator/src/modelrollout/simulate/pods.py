@@ -1,6 +1,7 @@
 """Pods that count: increments drawn scrape by scrape, each pod on its own phase."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -150,6 +151,15 @@ class Batch:
         """Draw up to a row at least."""
         if row > self._done:
             self._draw(min(max(row, self._done + AHEAD), len(self.held) - 1))
+
+    def mark(self) -> Callable[[], None]:
+        """Return what takes back all that is drawn from now on; the dice are the caller's to take back."""
+        done, held, start, owed = self._done, self._next, self._start, self._owed
+
+        def undo() -> None:
+            self._done, self._next, self._start, self._owed = done, held, start, owed
+
+        return undo
 
     def _cut(self, time: float) -> None:
         """Forget what was drawn after `time`; the part of a scrape's interval before it stays as expected then."""

@@ -59,6 +59,23 @@ class Prometheus:
             for name in metrics
         }
 
+    def ahead(self, watch: Watch, rows: range) -> bool:
+        """Draw what one query after another would up to each row; True if all pods were scraped all the time."""
+        first = (watch.since - self._cluster.stage.base) // self._grid.window
+        fleets = [self._cluster.fleets.get(revision) for revision in (watch.stable, watch.candidate)]
+        batches = [
+            (side, batch)
+            for side, fleet in zip(("stable", "candidate"), fleets, strict=True)
+            for batch in (fleet.batches if fleet is not None else ())
+        ]
+        whole = range(first, rows.stop)
+        if not all(self._plain(side, batch, whole) for side, batch in batches):
+            return False
+        for row in rows:
+            for _, batch in batches:
+                batch.reach(row)
+        return True
+
     def _side(self, name: str, revision: str, rows: range) -> list[Series]:
         if name == "agreement":
             comparer = self._cluster.comparers.get(revision)

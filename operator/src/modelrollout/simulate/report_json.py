@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from modelrollout.simulate.run import Result, Told
+from modelrollout.simulate.result import Result, Told
 from modelrollout.simulate.summary import OUTCOMES, Summary, bound, proportion, rounded, spread
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import numpy as np
 
 from modelrollout.api.units import format_duration
-from modelrollout.simulate.run import Result
+from modelrollout.simulate.result import Result
 from modelrollout.simulate.summary import CONFIDENCE, OUTCOMES, Summary, bound, clopper_pearson
 
 _NAMES = {"promoted": "promoted", "rolledBack": "rolled back", "paused": "paused", "open": "still open"}

@@ -1,20 +1,24 @@
 """One run: the operator's own plan behind a virtual clock."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import numpy as np
 
-from modelrollout.api.status import Move, Phase, Status
+from modelrollout.api.resource import ModelRollout
+from modelrollout.api.status import Phase, Status
 from modelrollout.core.actions import Action, DeleteRevision, EnsureRevision, Plan, SaveStatus, ScaleRevision, SetRoute
+from modelrollout.core.evidence.judge import Judge, judge
 from modelrollout.core.evidence.windows import Reading
 from modelrollout.core.observed import Observed
 from modelrollout.core.plan import plan
+from modelrollout.simulate import leap
 from modelrollout.simulate.cluster import Cluster
 from modelrollout.simulate.pods import Grid
 from modelrollout.simulate.prometheus import Prometheus
+from modelrollout.simulate.result import Point, Result, Told
 from modelrollout.simulate.rules import Rules
 from modelrollout.simulate.scenario import NewTemplate, OperatorRestart, PodRestart
 from modelrollout.simulate.stage import Stage
@@ -25,50 +29,6 @@ LONGEST_BACKOFF: Final = 15.0
 """Seconds between questions to a Prometheus that does not answer."""
 ECHO: Final = 0.05
 """Seconds until the operator sees what it wrote itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One move, as the operator tells it."""
-
-    time: float
-    """Seconds after the template was applied."""
-    move: Move
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """What one window showed, for pictures."""
-
-    time: float
-    weight: int
-    stable: tuple[int, int]
-    """Requests and failed ones counted so far."""
-    candidate: tuple[int, int]
-    harm: dict[str, float]
-    """Log e-value for harm by metric."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a run. Times are in seconds from the candidate's first traffic where not said otherwise."""
-
-    outcome: str
-    """promoted, rolledBack, paused or open."""
-    time: float | None
-    """When it was promoted or rolled back."""
-    weight: int
-    """The candidate's share of traffic at the end."""
-    reason: str
-    excess: float
-    first: float | None
-    """When the candidate first took traffic, after the template was applied."""
-    path: tuple[tuple[float, int], ...]
-    """The candidate's weight from each moment on, until it was over; seconds after the template was applied."""
-    broken: tuple[str, ...]
-    windows: int
-    moves: tuple[Told, ...] = ()
-    points: tuple[Point, ...] = ()
 
 
 @dataclass(slots=True)
@@ -105,6 +65,9 @@ class Run:
         self._generation, self._desired = 1, stage.stable
         self._origin = datetime.fromtimestamp(stage.base + self.grid.phase, UTC)
         self._agenda = self._events()
+        restarts = any(isinstance(event, OperatorRestart) for event in scenario.events)
+        self._settings = stage.settings if restarts else replace(stage.settings, report_every=leap.NEVER)
+        self._reach = leap.Reach() if leap.possible(stage.rollout) and not restarts and not record else None
 
     def _events(self) -> list[tuple[float, str, str]]:
         """Return what happens by itself, latest first."""
@@ -124,7 +87,10 @@ class Run:
         horizon = self.stage.scenario.horizon
         while True:
             event = self._agenda[-1][0] if self._agenda else math.inf
-            time = min(event, self.cluster.next_change(), self.operator.look, self.operator.ask)
+            other = min(event, self.cluster.next_change(), self.operator.look)
+            if self.operator.ask < other and self._leap(min(other, horizon)):
+                continue
+            time = min(other, self.operator.ask)
             if time > horizon:
                 break
             changed = self.cluster.advance(time)
@@ -190,17 +156,50 @@ class Run:
         """Return the last grid instant at or before a time, in Unix seconds."""
         return self.stage.base + (self.grid.row(time) - 1) * self.grid.window
 
+    def _leap(self, limit: float) -> bool:
+        """Count several windows that end before `limit` at one look; False, and nothing has changed, if they must not.
+
+        The last window before anything else happens is looked at by itself: sentences tell of the last reading.
+        """
+        operator, grid, reach = self.operator, self.grid, self._reach
+        status, watch = operator.working, operator.last.watch if operator.last else None
+        if reach is None or status is None or watch is None or watch.past or operator.failures:
+            return False
+        first = grid.row(operator.ask - LAG + 1e-6) - 1
+        rows = reach.rows(first, grid.row(limit - LAG + 1e-6) - 2)
+        if len(rows) < 2 or watch.since >= self._unix(operator.ask) or not leap.begun(status):
+            return False
+        now = grid.instant(rows[-1]) + LAG
+        undo = self.cluster.mark()
+        if not self.prometheus.down(now) and self.prometheus.ahead(watch, rows):
+            readings, witness = self.prometheus.read(watch, self._unix(now)), leap.Witness()
+            rollout, made = self._plan(now, readings, witness)
+            if leap.stands(rollout, made, witness.found, self._origin + timedelta(seconds=now)):
+                self.cluster.advance(now)
+                operator.windows += len(rows)
+                self._next_question()
+                self._keep(made)
+                reach.hit()
+                return True
+        undo()
+        reach.miss(first)
+        return False
+
     # the reconciler
 
-    def _reconcile(self, readings: dict[str, Reading]) -> None:
-        operator, cluster = self.operator, self.cluster
-        before = operator.working or operator.saved
+    def _plan(self, now: float, readings: dict[str, Reading], judge: Judge) -> tuple[ModelRollout, Plan]:
+        cluster = self.cluster
         meta = self.stage.rollout.metadata.model_copy(update={"generation": self._generation})
-        rollout = self.stage.rollout.model_copy(update={"metadata": meta, "status": before})
+        status = self.operator.working or self.operator.saved
+        rollout = self.stage.rollout.model_copy(update={"metadata": meta, "status": status})
         observed = Observed(
             desired=self._desired, workloads=cluster.workloads(), route=cluster.route(), readings=readings
         )
-        made = plan(rollout, observed, self._origin + timedelta(seconds=cluster.now), self.stage.settings)
+        return rollout, plan(rollout, observed, self._origin + timedelta(seconds=now), self._settings, judge)
+
+    def _reconcile(self, readings: dict[str, Reading]) -> None:
+        rollout, made = self._plan(self.cluster.now, readings, judge)
+        before = rollout.status
         self.rules.planned(before, made, readings)
         if made.status.history != before.history:
             self._tell(before, made.status)
@@ -208,15 +207,22 @@ class Run:
         for action in made.actions:
             self.rules.acting(action, made)
             wrote = self._act(action, made) or wrote
+        self._keep(made)
+        if wrote:
+            self.operator.look = self.cluster.now + ECHO
+        if self.record and readings:
+            self._note(made.status)
+
+    def _keep(self, made: Plan) -> None:
+        """Remember a plan, and when to look again."""
+        operator = self.operator
         operator.working, operator.last = made.status, made
         wait = math.inf if made.requeue_after is None else made.requeue_after.total_seconds()
-        operator.look = cluster.now + (ECHO if wrote else wait)
+        operator.look = self.cluster.now + wait
         if made.watch is None:
             operator.ask = math.inf
         elif operator.ask == math.inf:
             self._next_question()
-        if self.record and readings:
-            self._note(made.status)
 
     def _act(self, action: Action, made: Plan) -> bool:
         """Carry out an action; True where the operator will see a change of its own making."""

@@ -11,7 +11,7 @@ from modelrollout.api.metrics import Metric
 from modelrollout.api.spec import Analysis
 from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence.rates import Margin, project_poisson
-from modelrollout.simulate.run import Result
+from modelrollout.simulate.result import Result
 from modelrollout.simulate.stage import Stage
 
 OUTCOMES: Final = ("promoted", "rolledBack", "paused", "open")

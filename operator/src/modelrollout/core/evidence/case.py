@@ -74,6 +74,10 @@ class Outcome:
     """It failed by a plain rule, which rolls back at once and outside of alpha: nothing limits its false alarms."""
     beside: Verdict | None = None
     """A verdict of the operator's own, found on the same reading."""
+    peak: float | None = None
+    """Highest `log_harm` after any window of the reading; None where a look at each might have found something else."""
+    counted: tuple[tuple[int, int], ...] = ()
+    """Requests of candidate and stable in each window that was counted."""
 
 
 def instant(text: str) -> int | None:

@@ -44,6 +44,8 @@ class Judgement:
     """Evidence of every metric is counted at least up to here."""
     blamed: Verdict | None = field(default=None)
     """The metric that the rollback is for."""
+    peak: float | None = field(default=None)
+    """At least what the combined log e-value for harm was after any window read; None where nobody can tell."""
 
     @property
     def worst(self) -> VerdictKind:
@@ -97,7 +99,18 @@ def judge(question: Question) -> Judgement:
         for test, outcome in zip(tests, outcomes, strict=True)
     ]
     beside = [outcome.beside for outcome in outcomes if outcome.beside is not None]
-    return Judgement((*verdicts, *beside), min(ends, default=question.since), blamed)
+    peak = _peak(shares, outcomes)
+    return Judgement((*verdicts, *beside), min(ends, default=question.since), blamed, peak)
+
+
+def _peak(shares: Sequence[float], outcomes: Sequence[Outcome]) -> float | None:
+    """Return a bound of the combined log e-value over all windows read: every metric at its own highest."""
+    scores = []
+    for share, outcome in zip(shares, outcomes, strict=True):
+        if outcome.peak is None:
+            return None
+        scores.append(math.log(share) + outcome.peak if share else -math.inf)
+    return eprocess.log_sum_exp(scores)
 
 
 def _judge_one(question: Question, test: Test, limit: float) -> Outcome:

@@ -95,9 +95,8 @@ class Rates:
 
     def count(self, case: Case, memory: Memory, start: int, counts: Counts) -> Outcome:
         """Count the windows after position `start` of the reading, and conclude."""
-        last, memory = self._fold(case, memory, zip(case.reading.instants[start + 1 :], counts, strict=True))
-        state = memory.state
-        log_harm = gross.combined(state.log_harm, memory.wealth, last.candidate.requests)
+        last, memory, harm = self._fold(case, memory, zip(case.reading.instants[start + 1 :], counts, strict=True))
+        state, log_harm = memory.state, harm[-1]
         verdict = wording.conclude(
             last.model_copy(update={"evidence": memory.pack()}),
             case.analysis,
@@ -114,17 +113,19 @@ class Rates:
                 phi=memory.scatter.phi,
             ),
         )
-        return Outcome(verdict, log_harm, state.end)
+        counted = tuple((window[0], window[2]) for window in counts)
+        return Outcome(verdict, log_harm, state.end, peak=max(harm), counted=counted)
 
     def _fold(
         self, case: Case, memory: Memory, windows: Iterable[tuple[int, tuple[int, int, int, int]]]
-    ) -> tuple[Verdict, Memory]:
+    ) -> tuple[Verdict, Memory, list[float]]:
+        """Count windows one by one; returns also the log e-value for harm after each."""
         scatter, limit = memory.scatter, case.limit - math.log1p(-gross.SHARE)
         design = replace(
             self.design, phi=scatter.phi, cap=min(scatter.cap, case.cap), limit=limit, start_mass=START_MASS
         )
         safe, state = self.safe_margin(case.analysis, case.next_weight), memory.state
-        wealth = memory.wealth
+        wealth, harm = memory.wealth, []
         stable, candidate = case.last.stable, case.last.candidate
         total = [candidate.requests, candidate.bad, stable.requests, stable.bad]
         for end, window in windows:
@@ -139,11 +140,12 @@ class Rates:
                 state = replace(state, pending=(0, 0, 0, 0), pending_since=end)
             else:
                 state = replace(state, end=end, pending=joined)
+            harm.append(gross.combined(state.log_harm, wealth, total[0]))
         tallies = {
             "candidate": Tally(requests=total[0], bad=total[1]),
             "stable": Tally(requests=total[2], bad=total[3]),
         }
-        return case.last.model_copy(update=tallies), Memory(memory.scatter, state, wealth)
+        return case.last.model_copy(update=tallies), Memory(memory.scatter, state, wealth), harm
 
 
 def past_cells(past: Past | None) -> list[list[dispersion.Cell]]:

@@ -162,6 +162,7 @@ class Latency:
         safe = self._safe_margin(case)
         tally = [case.last.candidate.requests, case.last.candidate.bad, case.last.stable.requests, case.last.stable.bad]
         c, s = np.zeros(len(cells.low) + 1), np.zeros(len(cells.low) + 1)
+        harm, counted = [memory.harm.log_harm], []
         for end, row_c, row_s in zip(reading.instants[start + 1 :], candidate, stable, strict=True):
             c, s = c + cells.of(row_c, cells.high), s + cells.of(row_s, cells.low)
             if 0 < c.sum() < MIN_REQUESTS and end - memory.end < MAX_JOINED:
@@ -169,6 +170,8 @@ class Latency:
             grown = (*_slow(c, cells.at), *_slow(s, cells.at))
             tally = [a + b for a, b in zip(tally, grown, strict=True)]
             memory = _update(memory, design, safe, end, (c, s))
+            harm.append(memory.harm.log_harm)
+            counted.append((grown[0], grown[2]))
             c, s = np.zeros(len(c)), np.zeros(len(s))
         verdict = case.last.model_copy(
             update={
@@ -179,7 +182,7 @@ class Latency:
         )
         seconds = reading.instants[-1] - reading.instants[start]
         finding = wording.Finding(
-            log_harm=memory.harm.log_harm,
+            log_harm=harm[-1],
             log_safety=eprocess.log_sum_exp(memory.safety),
             safety_best=memory.safety_best,
             safe=safe,
@@ -190,7 +193,8 @@ class Latency:
             per_second=sum(row[-1] for row in candidate) / seconds if seconds else None,
             phi=scatter.phi,
         )
-        return Outcome(wording.conclude(verdict, case.analysis, finding), memory.harm.log_harm, memory.end)
+        concluded = wording.conclude(verdict, case.analysis, finding)
+        return Outcome(concluded, harm[-1], memory.end, peak=max(harm), counted=tuple(counted))
 
     def _safe_margin(self, case: Case) -> Margin:
         budget = parse_percent(case.analysis.harm_budget) * BUDGET_FACTOR

@@ -7,6 +7,7 @@ The null is a share within a tolerance around the weight, tested on the totals o
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -51,9 +52,8 @@ class Split:
             return replace(self, skip=self.skip - 1) if candidate + stable else self
         total = Split(0, self.candidate + candidate, self.stable + stable)
         if self.recent is None:
-            return (
-                replace(total, recent=(0, 0)) if log_skewed(total.candidate, total.stable, weight) >= LIMIT else total
-            )
+            skewed = log_skewed(total.candidate, total.stable, weight) >= LIMIT
+            return replace(total, recent=(0, 0)) if skewed else total
         c, s = self.recent[0] + candidate, self.recent[1] + stable
         if (c + s) * min(weight, 100 - weight) / 100.0 < ENOUGH:
             return replace(total, recent=(c, s))
@@ -68,6 +68,12 @@ def unpack(text: str) -> Split | None:
     except ValueError:
         return None
     return Split(skip, candidate, stable, (recent[0], recent[1]) if len(recent) == 2 else None)
+
+
+def settled(evidence: str) -> bool:
+    """Say whether the state of a watched test counts its split, and raises no alarm: then only windows matter."""
+    split = unpack(evidence.partition("|")[2])
+    return split is not None and not split.skip and split.recent is None
 
 
 def tolerated(weight: int) -> tuple[float, float]:
@@ -126,7 +132,23 @@ class Watched:
         )
         text = f"{after.evidence}|{split.pack()}"
         verdict = after.model_copy(update={"evidence": text if len(text) <= MOST else after.evidence})
-        return replace(outcome, verdict=verdict, beside=_alarm(split, case.weight) if split.recent else None)
+        return replace(
+            outcome,
+            verdict=verdict,
+            beside=_alarm(split, case.weight) if split.recent else None,
+            peak=outcome.peak if _quiet(unpack(packed), outcome.counted[:-1], case.weight) else None,
+        )
+
+
+def _quiet(split: Split | None, earlier: Sequence[tuple[int, int]], weight: int) -> bool:
+    """Say whether a look after each of the earlier windows of a reading would have raised no alarm."""
+    if not earlier:
+        return True
+    if split is None or split.skip or split.recent is not None:
+        return False
+    for candidate, stable in earlier:
+        split = split.grown(candidate, stable, weight)
+    return split.recent is None
 
 
 def watched(tests: list[Test]) -> list[Test]:
