@@ -50,7 +50,7 @@ class Row:
 def main() -> int:
     """Measure, print a table and the ratios; exit with 1 when something could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5, help="how long each measurement lasts")
+    parser.add_argument("--seconds", type=int, default=5, help="how long each measurement lasts")
     parser.add_argument("--rounds", type=int, default=3, help="how often each server is measured")
     parser.add_argument("--only", default="", help="measure servers whose name holds this text, and model-server")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="environments and models are kept there")

@@ -39,14 +39,14 @@ def body(rows: list[list[float]]) -> str:
     return json.dumps({"inputs": [{"name": "features", "shape": shape, "datatype": "FP64", "data": data}]})
 
 
-def measure(url: str, content: str, seconds: float, folder: Path) -> Measured:
+def measure(url: str, content: str, seconds: int, folder: Path) -> Measured:
     """Ask a server for the same rows again and again.
 
     Raises BenchmarkError.
     """
     script = folder / "request.lua"
     script.write_text(_SCRIPT.replace("{body}", content))
-    arguments = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency", "--timeout", "10s", "-s", str(script)]
+    arguments = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "--timeout", "10s", "-s", str(script)]
     found = subprocess.run(
         ["taskset", "-c", LOAD_CORE, "wrk", *arguments, url + PATH], capture_output=True, text=True, check=False
     )
