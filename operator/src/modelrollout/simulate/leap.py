@@ -17,8 +17,9 @@ from modelrollout.core.draft import DEFAULT_STEPS
 from modelrollout.core.evidence.judge import Judgement, Question, judge
 from modelrollout.core.evidence.metrics import traffic
 
-MOST: Final = 24
-"""Windows at one look."""
+FIRST: Final = 24
+MOST: Final = 96
+"""Windows at one look: of the first leap, and of any."""
 KNOWN: Final = ("errors", "latency")
 """Metrics whose tests say how high the evidence for harm was on the way."""
 NEVER: Final = timedelta(days=3650)
@@ -29,7 +30,7 @@ NEVER: Final = timedelta(days=3650)
 class Reach:
     """How far to leap: further after a success, and less far, later, after failures."""
 
-    windows: int = MOST
+    windows: int = FIRST
     misses: int = 0
     rest_until: int = 0
     """Row before which no leap is tried."""

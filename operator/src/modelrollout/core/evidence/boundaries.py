@@ -41,6 +41,12 @@ class Cells:
         bounds = np.array([0.0, *(cumulative[place] for place in places), cumulative[-1]])
         return np.maximum(np.diff(bounds), 0.0)
 
+    def of_each(self, windows: Sequence[Sequence[float]], places: Sequence[int]) -> ordinal.Floats:
+        """Return counts of the cells for each window, one a row."""
+        held = np.zeros((len(windows), len(places) + 2))
+        held[:, 1:] = np.asarray(windows, dtype=np.float64)[:, [*places, -1]]
+        return np.maximum(np.diff(held), 0.0)
+
 
 def choose(held: Floats, bounds: Sequence[float], factor: float) -> Cells | str:
     """Choose boundaries from cumulative counts; a text says why none will do."""

@@ -11,6 +11,7 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from modelrollout.core.evidence.boosting import Term, log_boost
@@ -85,7 +86,7 @@ class State:
     @property
     def log_harm(self) -> float:
         """Log e-value against the null that the candidate is no worse than tolerated."""
-        return log_sum_exp((*self.harm, math.log(self.waiting)) if self.waiting > 0.0 else self.harm)
+        return _log_harm(self.harm, self.waiting)
 
     @property
     def log_safety(self) -> float:
@@ -96,7 +97,15 @@ class State:
 def log_sum_exp(values: Sequence[float]) -> float:
     """Return log(sum(exp(v))) without overflow; minus infinity for nothing."""
     top = max(values, default=-math.inf)
+    if len(values) == 2 and not math.isinf(top):  # most of all calls; the same number, sooner
+        return top + math.log(math.exp(values[0] - top) + math.exp(values[1] - top))
     return top if math.isinf(top) else top + math.log(math.fsum([math.exp(value - top) for value in values]))
+
+
+@lru_cache(maxsize=32)
+def _log_harm(harm: tuple[float, ...], waiting: float) -> float:
+    """Return the log e-value for harm; asked for several times of the same state."""
+    return log_sum_exp((*harm, math.log(waiting)) if waiting > 0.0 else harm)
 
 
 def _log_add(one: float, two: float) -> float:
@@ -215,6 +224,13 @@ def _update_safety(state: State, test: Design, safe: Margin, rate: float, window
     return advance_safety(state.safety, gains)
 
 
+@lru_cache(maxsize=8)
+def _entering_shares(alternatives: int) -> tuple[float, ...]:
+    """Return how what enters is shared out among the alternatives; logarithms."""
+    total = math.fsum(SAFETY_PRIOR[:alternatives])
+    return tuple(math.log(share / total) for share in SAFETY_PRIOR[:alternatives])
+
+
 def advance_safety(safety: Sequence[float], gains: Sequence[float]) -> tuple[float, ...]:
     """Return the log wealth of each alternative after a window, and last what still waits.
 
@@ -224,10 +240,10 @@ def advance_safety(safety: Sequence[float], gains: Sequence[float]) -> tuple[flo
     *wealth, waiting = safety
     if waiting == -math.inf:
         return (*(value + gain for value, gain in zip(wealth, gains, strict=True)), waiting)
-    entering, total = waiting + math.log(ENTERING), math.fsum(SAFETY_PRIOR[: len(wealth)])
+    entering = waiting + math.log(ENTERING)
     grown = [
-        log_sum_exp((value + gain, entering + math.log(share / total)))
-        for value, gain, share in zip(wealth, gains, SAFETY_PRIOR, strict=False)
+        log_sum_exp((value + gain, entering + share))
+        for value, gain, share in zip(wealth, gains, _entering_shares(len(wealth)), strict=True)
     ]
     return (*grown, waiting + math.log1p(-ENTERING))
 

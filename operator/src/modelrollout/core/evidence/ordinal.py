@@ -16,7 +16,8 @@ the power, never the validity.
 import base64
 import math
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -57,11 +58,13 @@ class Design:
     phi: float = 1.0
     cap: float = math.inf
 
-    @property
-    def log_low(self) -> Floats:
-        """Logarithms of stable's boundaries."""
-        logs: Floats = np.log(np.asarray(self.low))
-        return logs
+
+@lru_cache(maxsize=64)
+def _grid(low: tuple[float, ...]) -> tuple[Floats, Floats]:
+    """Return where stable's distribution is known, and where each scaled alternative asks for it; logarithms."""
+    logs = np.log(np.asarray(low))
+    # Beyond the outermost boundaries the distribution is taken to reach two e-foldings further.
+    return np.concatenate(([logs[0] - 2.0], logs, [logs[-1] + 2.0])), logs - LOG_SCALES
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +82,15 @@ class State:
     """Log wealth of each alternative, its prior included."""
     waiting: float
     """Prior mass of late onsets still to come."""
+    log_harm: float = field(init=False)
+    """Log e-value against the null."""
+    shares: Floats = field(init=False)
+    """Shares of stable's cells."""
 
-    @property
-    def log_harm(self) -> float:
-        """Log e-value against the null."""
-        total = _log_sum(self.wealth)
-        return total if self.waiting <= 0.0 else _log_add(total, math.log(self.waiting))
-
-    @property
-    def shares(self) -> Floats:
-        """Shares of stable's cells."""
-        return _shares(self.stable)
+    def __post_init__(self) -> None:
+        """Work out once what is asked for several times a window."""
+        object.__setattr__(self, "log_harm", _log_harm(self.wealth, self.waiting))
+        object.__setattr__(self, "shares", _shares(self.stable))
 
 
 def begin(cells: Floats) -> State:
@@ -101,37 +102,36 @@ def begin(cells: Floats) -> State:
 
 def update(state: State, design: Design, candidate: Floats, stable: Floats, seconds: float) -> State:
     """Count one window of `seconds`: requests of each revision in each of its cells."""
-    n_c, n_s = float(candidate.sum()), float(stable.sum())
+    n_c, n_s = float(_sum(candidate)), float(_sum(stable))
     p, learned = state.shares, _shares(state.candidate)
-    wealth, before = state.wealth, state.log_harm
+    wealth, waiting, log_p = state.wealth, state.waiting, np.log(p)
     if n_c and n_s:
         q = alternatives(p, learned, design)
         log_mix = np.log((n_c * q + n_s * p) / (n_c + n_s))
-        wealth = wealth + ((np.log(q) - log_mix) @ candidate + (np.log(p) - log_mix) @ stable) / design.phi
-    entering = state.waiting * -math.expm1(-seconds / ONSET)
+        wealth = wealth + ((np.log(q) - log_mix) @ candidate + (log_p - log_mix) @ stable) / design.phi
+    entering = waiting * -math.expm1(-seconds / ONSET)
     if entering > 0.0:
         wealth = np.logaddexp(wealth, LOG_PRIOR + math.log(entering))
-    after = replace(state, wealth=wealth, waiting=state.waiting - entering)
-    excess = after.log_harm - before - design.cap
+    waiting -= entering
+    excess = _log_harm(wealth, waiting) - state.log_harm - design.cap if design.cap < math.inf else 0.0
     if excess > 0.0:
-        after = replace(after, wealth=wealth - excess, waiting=after.waiting * math.exp(-excess))
+        wealth, waiting = wealth - excess, waiting * math.exp(-excess)
     return State(
         stable=_logs(p * state.seen + stable),
         seen=min(state.seen + n_s, MEMORY),
         candidate=_logs(learned * state.candidate_seen + candidate),
         candidate_seen=min(state.candidate_seen + n_c, CANDIDATE_MEMORY),
-        wealth=after.wealth.astype(np.float32).astype(np.float64),
-        waiting=_single(after.waiting),
+        wealth=wealth.astype(np.float32).astype(np.float64),
+        waiting=_single(waiting),
     )
 
 
 def alternatives(p: Floats, learned: Floats, design: Design) -> Floats:
     """Return the candidate's cell shares under each alternative; a row each, sums 1, `row / p` rising."""
-    below = np.concatenate(([0.0], np.cumsum(p)))
-    # Beyond the outermost boundaries the distribution is taken to reach two e-foldings further.
-    low = design.log_low
-    grid = np.concatenate(([low[0] - 2.0], low, [low[-1] + 2.0]))
-    inner = np.interp(low - LOG_SCALES, grid, below)
+    below = np.zeros(len(p) + 1)
+    np.cumsum(p, out=below[1:])
+    grid, asked = _grid(design.low)
+    inner = np.interp(asked, grid, below)
     rows = np.empty((len(PRIOR), len(p)))
     rows[: len(SCALES), 0] = inner[:, 0]
     rows[: len(SCALES), 1:-1] = inner[:, 1:] - inner[:, :-1]
@@ -147,7 +147,7 @@ def _heavy(p: Floats, below: Floats) -> Floats:
     last = len(p) - 1
     near, far = min(int(below.searchsorted(0.95)), last), max(int(below.searchsorted(0.999)) - 1, 0)
     shares = np.zeros(len(p))
-    shares[near:] = p[near:] * (0.4 / p[near:].sum())
+    shares[near:] = p[near:] * (0.4 / _sum(p[near:]))
     shares[far:] += 0.6 / (len(p) - far)
     return shares
 
@@ -162,13 +162,21 @@ def _rising(rows: Floats, p: Floats) -> Floats:
     above = np.maximum.accumulate(ratio, axis=1)
     under = np.minimum.accumulate(ratio[:, ::-1], axis=1)[:, ::-1]
     rows = (above + under) * p
-    result: Floats = rows / rows.sum(axis=1, keepdims=True)
+    result: Floats = rows / _sum(rows, axis=1, keepdims=True)
     return result
 
 
+_sum: Final = np.add.reduce
+
+
+def _log_harm(wealth: Floats, waiting: float) -> float:
+    total = _log_sum(wealth)
+    return total if waiting <= 0.0 else _log_add(total, math.log(waiting))
+
+
 def _log_sum(values: Floats) -> float:
-    top = float(values.max())
-    return top + math.log(float(np.exp(values - top).sum()))
+    top = float(np.maximum.reduce(values))
+    return top + math.log(float(_sum(np.exp(values - top))))
 
 
 def _log_add(one: float, two: float) -> float:
@@ -183,13 +191,13 @@ _SINGLE: Final = struct.Struct("<f")
 def _logs(cells: Floats) -> Logs:
     """Return shares of counts, none of them zero, as 16-bit logarithms (base 2, steps of 1/2048)."""
     padded = cells + 0.02
-    logs: Logs = np.minimum(np.rint(np.log2(padded / padded.sum()) * -_STEP), 65535.0).astype(np.uint16)
+    logs: Logs = np.minimum(np.rint(np.log2(padded / _sum(padded)) * -_STEP), 65535.0).astype(np.uint16)
     return logs
 
 
 def _shares(logs: Logs) -> Floats:
     shares: Floats = np.exp2(logs / -_STEP)
-    shares /= shares.sum()
+    shares /= _sum(shares)
     return shares
 
 

@@ -128,6 +128,7 @@ class Rates:
         wealth, harm = memory.wealth, []
         stable, candidate = case.last.stable, case.last.candidate
         total = [candidate.requests, candidate.bad, stable.requests, stable.bad]
+        latest = design
         for end, window in windows:
             total = [a + b for a, b in zip(total, window, strict=True)]
             p = state.pending
@@ -136,7 +137,9 @@ class Rates:
                 whole = Window(end, *joined)
                 wealth = gross.update(wealth, whole, eprocess.stable_rate(state), case.limit)
                 hazard = -math.expm1((state.pending_since - end) / ONSET)
-                state = eprocess.update(state, replace(design, hazard=hazard), safe, whole)
+                if hazard != latest.hazard:
+                    latest = replace(design, hazard=hazard)
+                state = eprocess.update(state, latest, safe, whole)
                 state = replace(state, pending=(0, 0, 0, 0), pending_since=end)
             else:
                 state = replace(state, end=end, pending=joined)

@@ -6,7 +6,7 @@ Harm is tested on all buckets at once (`ordinal`), safety on the share of reques
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -163,13 +163,14 @@ class Latency:
         tally = [case.last.candidate.requests, case.last.candidate.bad, case.last.stable.requests, case.last.stable.bad]
         c, s = np.zeros(len(cells.low) + 1), np.zeros(len(cells.low) + 1)
         harm, counted = [memory.harm.log_harm], []
-        for end, row_c, row_s in zip(reading.instants[start + 1 :], candidate, stable, strict=True):
-            c, s = c + cells.of(row_c, cells.high), s + cells.of(row_s, cells.low)
+        rows = cells.of_each(candidate, cells.high), cells.of_each(stable, cells.low)
+        for end, row_c, row_s in zip(reading.instants[start + 1 :], *rows, strict=True):
+            c, s = c + row_c, s + row_s
             if 0 < c.sum() < MIN_REQUESTS and end - memory.end < MAX_JOINED:
                 continue
             grown = (*_slow(c, cells.at), *_slow(s, cells.at))
             tally = [a + b for a, b in zip(tally, grown, strict=True)]
-            memory = _update(memory, design, safe, end, (c, s))
+            memory = _update(memory, design, safe, Window(end, *grown), (c, s))
             harm.append(memory.harm.log_harm)
             counted.append((grown[0], grown[2]))
             c, s = np.zeros(len(c)), np.zeros(len(s))
@@ -242,17 +243,20 @@ def _slow_share(memory: Memory) -> float:
 
 
 def _update(
-    memory: Memory, design: ordinal.Design, safe: Margin, end: int, counts: tuple[ordinal.Floats, ordinal.Floats]
+    memory: Memory,
+    design: ordinal.Design,
+    safe: Margin,
+    window: Window,
+    counts: tuple[ordinal.Floats, ordinal.Floats],
 ) -> Memory:
     c, s = counts
-    window = Window(end, *_slow(c, memory.cells.at), *_slow(s, memory.cells.at))
     rate = min(max(_slow_share(memory), 1e-6), 0.9)
     line = safe.of(rate)
     gains = [_gain(window, ratio * rate, rate, line, safe) / design.phi for ratio in eprocess.SAFETY_RATIOS[:2]]
     safety = tuple(float(f"{number:.6g}") for number in eprocess.advance_safety(memory.safety, gains))
     best = max(memory.safety_best, float(f"{eprocess.log_sum_exp(safety):.6g}"))
     harm = ordinal.update(memory.harm, design, c, s, window.end - memory.end)
-    return replace(memory, end=window.end, harm=harm, safety=safety, safety_best=best)
+    return Memory(window.end, memory.layout, memory.cells, memory.scatter, harm, safety, best)
 
 
 def _gain(window: Window, theta: float, rate: float, line: float, safe: Margin) -> float:
