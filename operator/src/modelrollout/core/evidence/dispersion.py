@@ -4,13 +4,12 @@ Bad requests that come in batches of size J carry less evidence than they seem t
 ratio of variance to mean, a likelihood ratio to the power 1/phi is an e-value again (compound Poisson counts). Two
 looks at an hour of stable's counters measure it, each conditional on a total, so that a load or an incident that all
 share inflates neither: how the bad requests of a minute spread over the pods, and how those of two adjacent minutes
-divide between the two. The temporal look takes the median over blocks, so that one incident spoils one block.
+divide between the two. The temporal look leaves out the worst of its blocks, so that one incident spoils none.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Final
 
 Cell = tuple[int, int]
@@ -18,10 +17,12 @@ Cell = tuple[int, int]
 
 ENOUGH: Final = 10
 """Bad requests in the past below which nothing can be said of their scatter."""
+SURE: Final = 8
+"""Terms that an estimate is made of at least; the scatter of fewer is itself mere chance."""
+DEVIATIONS: Final = 2.5
+"""Standard errors above 1 at which an estimate counts."""
 BLOCK: Final = 10
 """Cells of one block of the temporal look."""
-BLOCK_EVENTS: Final = 4
-"""Bad requests that a block needs to have a say."""
 LARGEST: Final = 100.0
 
 
@@ -63,19 +64,23 @@ def measure(cells: Sequence[Sequence[Cell]], alpha: float) -> Dispersion:
     """Measure on `cells[k][i]`, the counts of source i in minute k; `alpha` sets the cap where one is needed.
 
     Where the past is too short to tell, nothing is assumed but that one window alone must not decide; where bad
-    requests do come in batches, likewise. An estimate counts once it is two standard errors above 1, and then with one
-    standard error added: it is uncertain itself.
+    requests do come in batches, likewise. An estimate counts once it is clearly above 1, and then with one standard
+    error added: it is uncertain itself.
     """
     events = sum(x for minute in cells for _, x in minute)
     limit = -math.log(alpha)
-    if events < ENOUGH:
+    looks = [ratio for ratio in (_across_sources(cells), *_over_time(cells)) if ratio.terms >= SURE]
+    if events < ENOUGH or not looks:
         return Dispersion(cap=limit * 2.0 / 3.0)
-    phi = max(_inflated(_across_sources(cells)), _over_time([_sum(minute) for minute in cells]))
-    return Dispersion() if phi <= 1.0 else Dispersion(min(phi, LARGEST), limit / 2.0)
+    phi = max(_inflated(ratio) for ratio in looks)
+    if phi > 1.0:
+        return Dispersion(min(phi, LARGEST), limit / 2.0)
+    calm = all(ratio.value <= 1.0 + ratio.error for ratio in looks)
+    return Dispersion() if calm else Dispersion(cap=limit * 2.0 / 3.0)
 
 
 def _inflated(ratio: _Ratio) -> float:
-    return 1.0 if ratio.value <= 1.0 + 2.0 * ratio.error else ratio.value * (1.0 + ratio.error)
+    return 1.0 if ratio.value <= 1.0 + DEVIATIONS * ratio.error else ratio.value * (1.0 + ratio.error)
 
 
 def _sum(minute: Sequence[Cell]) -> Cell:
@@ -93,19 +98,26 @@ def _across_sources(cells: Sequence[Sequence[Cell]]) -> _Ratio:
     return ratio
 
 
-def _over_time(minutes: Sequence[Cell]) -> float:
-    """Return phi from how adjacent minutes divide their bad requests."""
+def _over_time(cells: Sequence[Sequence[Cell]]) -> Iterator[_Ratio]:
+    """Yield what adjacent minutes tell, if anything: how they divide their bad requests.
+
+    An incident begins and ends in pairs of minutes that say nothing of the usual scatter. So the worst block is left
+    out where there are three, and the two worst where there are five.
+    """
+    minutes = [_sum(minute) for minute in cells]
     blocks = []
     for first in range(0, len(minutes), BLOCK):
-        ratio, events = _Ratio(), 0
+        ratio = _Ratio()
         block = minutes[first : first + BLOCK]
         for (n, x), (m, y) in zip(block[::2], block[1::2], strict=False):
             ratio.add(x, x + y, n / (n + m) if n + m else 0.0)
-            events += x + y
-        if events >= BLOCK_EVENTS and ratio.terms:
+        if ratio.terms:
             blocks.append(ratio)
-    if not blocks:
-        return 1.0
-    middle = median(block.value for block in blocks)
-    error = math.sqrt(2.0 / sum(block.terms for block in blocks)) * 1.25  # a median is less sure than a mean
-    return 1.0 if middle <= 1.0 + 2.0 * error else middle * (1.0 + error)
+    blocks.sort(key=lambda block: block.observed - block.expected)
+    kept = blocks[: len(blocks) - (2 if len(blocks) >= 5 else len(blocks) // 3)]
+    if kept:
+        yield _Ratio(
+            sum(block.observed for block in kept),
+            sum(block.expected for block in kept),
+            sum(block.terms for block in kept),
+        )
