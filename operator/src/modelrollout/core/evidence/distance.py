@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-STEPS: Final = np.array((0.03, 0.1, 0.3))
+STEPS: Final = np.array((0.05, 0.15, 0.35))
 """Alternatives: so far beyond the tolerance."""
-PRIOR: Final = np.array((0.15, 0.65, 0.2))[:, None, None]
-"""Their weights; the middle one sees twice the tolerance and four times as well."""
+PRIOR: Final = np.array((0.45, 0.4, 0.15))[:, None, None]
+"""Their weights."""
 MEMORY: Final = 5000.0
 """Values that the shares remember."""
 START_MASS: Final = 0.85
