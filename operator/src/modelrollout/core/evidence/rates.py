@@ -49,29 +49,30 @@ def project_bernoulli(theta_c: float, theta_s: float, n_c: int, n_s: int, margin
     Needed where rates are high (shares of slow requests): the Poisson form stays valid there but loses power. The
     derivative rises with `t`; its root is found by Newton's steps, halving the bracket where a step would leave it.
     """
-    rho = margin.rho
+    rho, delta = margin.rho, margin.delta
     tiny = 1e-12
-    low, high = tiny, min(1.0, (1.0 - margin.delta) / rho) - tiny
+    low, high = tiny, min(1.0, (1.0 - delta) / rho) - tiny
     if high <= low:
         return 1.0 - tiny, low
     t = min(max(theta_s, low), high)
+    weight, rest_c, rest_s = n_c * rho, 1.0 - theta_c, 1.0 - theta_s
     for _ in range(60):
-        c = margin.of(t)
-        var_c, var_s = c * (1.0 - c), t * (1.0 - t)
-        slope = n_c * rho * (c - theta_c) / var_c + n_s * (t - theta_s) / var_s
+        c = rho * t + delta
+        # The derivative is (c - theta_c) / (c (1 - c)) = rest_c / (1 - c) - theta_c / c, and so on for stable.
+        bad_c, good_c, bad_s, good_s = theta_c / c, rest_c / (1.0 - c), theta_s / t, rest_s / (1.0 - t)
+        slope = weight * (good_c - bad_c) + n_s * (good_s - bad_s)
         if slope < 0.0:
             low = t
         else:
             high = t
-        curve = n_c * rho * rho * (theta_c / (c * c) + (1.0 - theta_c) / (1.0 - c) ** 2)
-        curve += n_s * (theta_s / (t * t) + (1.0 - theta_s) / (1.0 - t) ** 2)
+        curve = weight * rho * (bad_c / c + good_c / (1.0 - c)) + n_s * (bad_s / t + good_s / (1.0 - t))
         after = t - slope / curve
         if not low < after < high:
             after = 0.5 * (low + high)
-        if abs(after - t) <= 1e-13 * t:
-            t = after
-            break
+        near = abs(after - t) <= 1e-8 * t  # the next step would be of the order of its square
         t = after
+        if near:
+            break
     return margin.of(t), t
 
 
