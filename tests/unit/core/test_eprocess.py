@@ -118,6 +118,6 @@ def test_garbage_is_no_state(text):
 
 def test_state_is_small():
     state = eprocess.begin(Design(Margin(1.0, 0.0)), 2_000_000_000, 0.5, 5000.0)
-    full = replace(state, pending=(2**31, 2**31, 2**31, 2**31), stable_requests=2**60, stable_bad=2**60, bucket=200)
+    full = replace(state, pending=(2**31, 2**31, 2**31, 2**31), stable_requests=2**60, stable_bad=2**60)
     assert len(eprocess.pack(full)) < 300
     assert eprocess.unpack(eprocess.pack(full)) == full

@@ -78,10 +78,6 @@ class State:
     pending: tuple[int, int, int, int] = (0, 0, 0, 0)
     """n_c, x_c, n_s, x_s of windows not yet long enough to count."""
     pending_since: int = 0
-    bucket: int = -1
-    """Latency: index of stable's bucket boundary, -1 while not chosen."""
-    shift: int = 0
-    """Latency: how many boundaries higher the candidate's is."""
 
     @property
     def log_harm(self) -> float:
@@ -248,17 +244,15 @@ def advance_safety(safety: Sequence[float], gains: Sequence[float]) -> tuple[flo
     return (*grown, waiting + math.log1p(-ENTERING))
 
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the packed form; another one is not read."""
-_HEAD = struct.Struct("<BBBIIdd2Q4I")
+_HEAD = struct.Struct("<BIIdd2Q4I")
 
 
 def pack(state: State) -> str:
     """Write a state as text for the resource's status: exact, under 300 characters."""
     head = _HEAD.pack(
         VERSION,
-        state.bucket + 1,
-        state.shift,
         state.end,
         state.pending_since,
         state.prior_rate,
@@ -275,7 +269,7 @@ def unpack(text: str) -> State | None:
     """Read what `pack` wrote; None for anything else, such as a state of another version."""
     try:
         raw = base64.b64decode(text, validate=True)
-        version, bucket, shift, end, since, rate, requests, n_s, x_s, *pending = _HEAD.unpack_from(raw)
+        version, end, since, rate, requests, n_s, x_s, *pending = _HEAD.unpack_from(raw)
         numbers = struct.unpack_from(f"<{len(HARM_RATIOS) + len(SAFETY_PRIOR) + 2}d", raw, _HEAD.size)
     except (ValueError, struct.error):
         return None
@@ -294,6 +288,4 @@ def unpack(text: str) -> State | None:
         safety_best=numbers[-1],
         pending=(pending[0], pending[1], pending[2], pending[3]),
         pending_since=since,
-        bucket=bucket - 1,
-        shift=shift,
     )
