@@ -121,9 +121,7 @@ class Rates:
     ) -> tuple[Verdict, Memory, list[float]]:
         """Count windows one by one; returns also the log e-value for harm after each."""
         scatter, limit = memory.scatter, case.limit - math.log1p(-gross.SHARE)
-        design = replace(
-            self.design, phi=scatter.phi, cap=min(scatter.cap, case.cap), limit=limit, start_mass=START_MASS
-        )
+        design = replace(self.design, phi=scatter.phi, cap=min(scatter.cap, case.cap), limit=limit)
         safe, state = self.safe_margin(case.analysis, case.next_weight), memory.state
         wealth, harm = memory.wealth, []
         stable, candidate = case.last.stable, case.last.candidate
