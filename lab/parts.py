@@ -1,12 +1,12 @@
 """The programs and files that the cluster is made of, built once into the cache."""
 
 import platform
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab import store
+from lab.definitions import DEFINITIONS, Definitions
 from lab.paths import SOURCE, Paths
 from lab.progress import Progress, Step
 from lab.store import Store
@@ -82,17 +82,13 @@ PROGRAMS = (
 )
 
 
-def _crds(go: Go) -> Part:
-    module = SOURCE / "go" / "gateway-api"
-
+def _definitions(definitions: Definitions, go: Go) -> Part:
     def build(folder: Path, step: Step) -> None:
-        go.run(module, ["mod", "download"], step)
-        template = "{{.Dir}}"
-        listed = go.run(module, ["list", "-m", "-f", template, "sigs.k8s.io/gateway-api"], step)
-        for file in (Path(listed.strip()) / "config" / "crd" / "standard").glob("*.yaml"):
-            shutil.copyfile(file, folder / file.name)
+        downloaded = go.run(definitions.source, definitions.download, step)
+        for name, text in definitions.texts(downloaded).items():
+            (folder / name).write_text(text, encoding="utf-8")
 
-    return Part("gateway-api", "Gateway API resource definitions", store.key(module), build)
+    return Part(definitions.name, definitions.title, definitions.key, build)
 
 
 def _traefik() -> Part:
@@ -104,11 +100,14 @@ def _traefik() -> Part:
 
 def all_parts(go: Go) -> dict[str, Part]:
     """Return every part by its name."""
-    parts = [*(program.part(go) for program in PROGRAMS), _crds(go), _traefik()]
+    parts = [program.part(go) for program in PROGRAMS]
+    parts += [_definitions(definitions, go) for definitions in DEFINITIONS]
+    parts.append(_traefik())
     return {part.name: part for part in parts}
 
 
-ASSETS = ("kube", "helm", "gateway-api")  # what `lab assets` builds: enough for tests against a real API server
+# What `lab assets` builds: enough for tests against a real API server.
+ASSETS = ("kube", "helm", *(definitions.name for definitions in DEFINITIONS))
 
 
 class Parts:

@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
-    """Yield an API server with our resource definition and those of the Gateway API; see tests.support.kube."""
+    """Yield an API server with our resource definition and those of every router; see tests.support.kube."""
     missing = missing_assets()
     if missing:
         pytest.fail(missing, pytrace=False)

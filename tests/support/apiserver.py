@@ -5,7 +5,6 @@ Needs no root. Nothing but these two runs: no controller ever reacts to what a t
 
 import base64
 import contextlib
-import json
 import os
 import secrets
 import shutil
@@ -19,6 +18,7 @@ from typing import Any, TextIO
 
 import httpx
 import yaml
+from lab.definitions import DEFINITIONS, ISTIO, Definitions
 from lab.parts import Parts
 from lab.paths import REPOSITORY, Paths
 
@@ -27,7 +27,14 @@ from tests.support.kube import Kube
 PROGRAMS = ("etcd", "kube-apiserver", "kubectl")
 START_SECONDS = 50.0
 CRD_FILE = REPOSITORY / "manifests" / "crd" / "modelrollouts.yaml"
-GATEWAY_KINDS = ("gatewayclasses", "gateways", "httproutes")
+GATEWAY_KINDS = ("gatewayclasses", "gateways", "httproutes", "grpcroutes", "referencegrants")
+TRAEFIK_KINDS = ("ingressroutes", "middlewares", "serverstransports", "traefikservices")
+# How the files of the definitions are called that tests need; each costs the API server some start-up time.
+ROUTER_FILES = (
+    *(f"gateway.networking.k8s.io_{kind}." for kind in GATEWAY_KINDS),
+    *(f"{kind}.traefik.io." for kind in TRAEFIK_KINDS),
+    *ISTIO,
+)
 
 
 class AssetsMissing(RuntimeError):
@@ -55,29 +62,32 @@ def missing_assets() -> str:
     return ""
 
 
-def gateway_crds() -> list[dict[str, Any]]:
-    """Return the Gateway API's resource definitions (standard channel) that routes need."""
-    folder = Parts(Paths.from_environment()).folder("gateway-api")
-    if not folder.exists():
-        folder = _gateway_module() / "config" / "crd" / "standard"
-    return [yaml.safe_load((folder / f"gateway.networking.k8s.io_{kind}.yaml").read_text()) for kind in GATEWAY_KINDS]
+def router_crds() -> list[dict[str, Any]]:
+    """Return the resource definitions that routers write: of Gateway API, Traefik and Istio, the real ones."""
+    paths = Paths.from_environment()
+    documents = []
+    for definitions in DEFINITIONS:
+        folder = Parts(paths).folder(definitions.name)
+        texts = {file.name: file.read_text() for file in folder.glob("*.yaml")} or _texts(definitions)
+        documents += [yaml.safe_load(text) for name, text in texts.items() if name.startswith(ROUTER_FILES)]
+    return documents
 
 
-def _gateway_module() -> Path:
+def _texts(definitions: Definitions) -> dict[str, str]:
+    """Fetch definitions that the lab's cache lacks."""
     go = shutil.which("go")
     if go is None:
-        raise AssetsMissing("contract tests need the Gateway API's resource definitions: run `make assets`")
-    module = REPOSITORY / "lab" / "go" / "gateway-api"
-    command = [go, "mod", "download", "-json", "sigs.k8s.io/gateway-api"]
-    result = subprocess.run(command, cwd=module, capture_output=True, text=True, check=True)
-    return Path(json.loads(result.stdout)["Dir"])
+        raise AssetsMissing(f"contract tests need {definitions.title}: run `make assets`")
+    command = [go, *definitions.download]
+    result = subprocess.run(command, cwd=definitions.source, capture_output=True, text=True, check=True)
+    return definitions.texts(result.stdout)
 
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[Kube]:
     """Run etcd and kube-apiserver with their state in `folder`; yields a client with every right.
 
-    Our resource definition and those of the Gateway API are installed.
+    Our resource definition and those of Gateway API, Traefik and Istio are installed.
     """
     programs = assets()
     token = secrets.token_urlsafe(24)
@@ -91,7 +101,7 @@ def running(folder: Path) -> Iterator[Kube]:
         client = stack.enter_context(_client(url, token, folder / "pki" / "apiserver.crt"))
         _wait("the API server", lambda: _answers(client), etcd, server)
         kube = Kube(url, token, _kubeconfig(folder, url, token), programs / "kubectl", client)
-        names = [_install(kube, one) for one in (yaml.safe_load(CRD_FILE.read_text()), *gateway_crds())]
+        names = [_install(kube, one) for one in (yaml.safe_load(CRD_FILE.read_text()), *router_crds())]
         _wait("a resource definition", lambda: all(_established(kube, name) for name in names), etcd, server)
         yield kube
 
