@@ -19,9 +19,9 @@ from modelrollout.core.evidence.two_sample import ONSET, START_MASS
 
 def default(analysis: Analysis) -> Profile:
     """Return what the operator runs `errors` with in an analysis: its share of alpha, its margin."""
-    (rates,) = (test.rates for test in errors.tests(Metric(name="errors")) if isinstance(test, errors.Errors))
-    share = harm_shares(analysis)[rates.name]
-    design = replace(rates.design, start_mass=START_MASS)
+    (test,) = (test for test in errors.tests(Metric(name="errors")) if isinstance(test, errors.Errors))
+    share = harm_shares(analysis)[test.name]
+    design = replace(test.rates.design, start_mass=START_MASS)
     return boosted(Profile("default", design, ALPHA * share, gross=True, onset=ONSET))
 
 

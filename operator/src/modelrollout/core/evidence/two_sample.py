@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from modelrollout.api.metrics import Metric
 from modelrollout.api.spec import Analysis
 from modelrollout.api.status import Tally, Verdict
 from modelrollout.api.units import parse_percent
@@ -14,7 +13,7 @@ from modelrollout.core.evidence.case import Case, Outcome
 from modelrollout.core.evidence.dispersion import Dispersion
 from modelrollout.core.evidence.eprocess import Design, State
 from modelrollout.core.evidence.rates import Margin
-from modelrollout.core.evidence.windows import Past, Reading, Series, Window
+from modelrollout.core.evidence.windows import Past, Reading, Window
 
 MIN_REQUESTS: Final = 5
 """Windows are joined until the candidate got this many requests; depends on traffic only, never on outcomes."""
@@ -62,12 +61,7 @@ def unpack(text: str) -> Memory | None:
 class Rates:
     """Two-sample test of a share; how to count it is handed in."""
 
-    metric: Metric
-    name: str
-    share: float
     design: Design
-    budget_factor: float = 1.0
-    """What the harm budget is multiplied with."""
     join: int = MIN_REQUESTS
     """Windows are joined until the candidate got this many requests."""
 
@@ -81,7 +75,7 @@ class Rates:
 
         The harm budget is a share of all traffic, so the more traffic is at stake, the tighter the margin.
         """
-        budget = parse_percent(analysis.harm_budget) * self.budget_factor
+        budget = parse_percent(analysis.harm_budget)
         margin = self.design.margin
         return Margin(margin.rho, min(0.5, margin.delta + budget / (next_weight / 100.0)))
 
@@ -162,16 +156,6 @@ def past_cells(past: Past | None) -> list[list[dispersion.Cell]]:
             minute[place][0] += grown
             minute[place][1] += grown if one.bad else 0
     return [[(n, x) for n, x in minute] for minute in cells]
-
-
-def part_of(reading: Reading, part: str) -> Reading:
-    """Return what a reading holds of one slice."""
-
-    def only(series: Sequence[Series]) -> tuple[Series, ...]:
-        return tuple(one for one in series if one.part == part)
-
-    past = None if reading.past is None else replace(reading.past, stable=only(reading.past.stable))
-    return replace(reading, stable=only(reading.stable), candidate=only(reading.candidate), past=past)
 
 
 def _per_second(reading: Reading, counts: Counts) -> float | None:

@@ -14,20 +14,13 @@ from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import counters, paired, wording
 from modelrollout.core.evidence.case import Case, Outcome, Test, instant
 from modelrollout.core.evidence.interval import rate_bounds
+from modelrollout.core.evidence.metrics.subject import Subject
 from modelrollout.core.evidence.wording import MAX_LOG_DOUBT
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(Subject):
     """Pairs of answers of both revisions; `evidence` holds up to when they were counted."""
-
-    metric: Metric
-    share: float
-
-    @property
-    def name(self) -> str:
-        """The name of its verdict."""
-        return self.metric.name
 
     @property
     def limit(self) -> float:

@@ -20,6 +20,7 @@ from modelrollout.api.status import Reason, Tally, Verdict, VerdictKind
 from modelrollout.core.evidence import counters, two_sample, wording
 from modelrollout.core.evidence.case import Case, Outcome, Test
 from modelrollout.core.evidence.distance import MEMORY, ONSET, START_MASS, Floats, log_ratio
+from modelrollout.core.evidence.metrics.subject import Subject
 from modelrollout.core.evidence.windows import Reading
 
 STEP: Final = 0.1
@@ -87,16 +88,8 @@ def unpack(text: str) -> Memory | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(Subject):
     """What both revisions are asked."""
-
-    metric: Metric
-    share: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """The name of its verdict."""
-        return self.metric.name
 
     @property
     def tolerance(self) -> float:
@@ -263,4 +256,4 @@ def _single(value: float) -> float:
 
 def tests(metric: Metric) -> Iterator[Test]:
     """Yield the test of the metric."""
-    yield Inputs(metric)
+    yield Inputs(metric, share=0.0)

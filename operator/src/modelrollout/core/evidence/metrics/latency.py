@@ -6,7 +6,7 @@ Harm is tested on all buckets at once (`ordinal`), safety on the share of reques
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -14,10 +14,11 @@ import numpy as np
 from modelrollout.api.metrics import Metric
 from modelrollout.api.status import Reason, Tally, Verdict
 from modelrollout.api.units import parse_percent
-from modelrollout.core.evidence import counters, dispersion, eprocess, ordinal, two_sample, wording
+from modelrollout.core.evidence import counters, dispersion, eprocess, ordinal, wording
 from modelrollout.core.evidence.boundaries import Cells, above, checksum, choose
 from modelrollout.core.evidence.case import Case, Outcome, Test
 from modelrollout.core.evidence.dispersion import Dispersion
+from modelrollout.core.evidence.metrics.subject import Subject, split
 from modelrollout.core.evidence.rates import Margin, log_ratio
 from modelrollout.core.evidence.two_sample import MAX_JOINED, MIN_REQUESTS
 from modelrollout.core.evidence.windows import Past, Reading, Window
@@ -78,15 +79,11 @@ def unpack(text: str, bounds: Sequence[float], factor: float) -> Memory | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
+class Latency(Subject):
     """Response times of one slice, or of all requests."""
 
-    metric: Metric
-    name: str
-    share: float
-    factor: float
+    factor: float = field(kw_only=True)
     """How much slower is tolerated."""
-    part: str = ""
 
     def enter_step(self, evidence: str, since: int) -> str:
         """Return the state as a new weight begins."""
@@ -98,7 +95,7 @@ class Latency:
 
     def judge(self, case: Case) -> Outcome:
         """Count response times."""
-        reading = two_sample.part_of(case.reading, self.part) if self.part else case.reading
+        reading = self.own(case.reading)
         bounds = counters.layout(reading.stable)
         problem = _differ(bounds, counters.layout(reading.candidate))
         memory = unpack(case.last.evidence, bounds, self.factor) if bounds else None
@@ -265,9 +262,5 @@ def _gain(window: Window, theta: float, rate: float, line: float, safe: Margin) 
 
 def tests(metric: Metric) -> Iterator[Test]:
     """Yield the tests of the metric: one, or one for each slice."""
-    factor, share = 1.0 + metric.tolerated[0], metric.weight or 1.0
-    if metric.slices is None:
-        yield Latency(metric, metric.name, share, factor)
-        return
-    for value in metric.slices.values:
-        yield Latency(metric, f"{metric.name}[{value}]", share / len(metric.slices.values), factor, value)
+    factor = 1.0 + metric.tolerated[0]
+    yield from (Latency(metric, share, part, factor=factor) for share, part in split(metric))

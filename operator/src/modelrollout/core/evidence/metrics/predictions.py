@@ -18,6 +18,7 @@ from modelrollout.core.evidence import counters, dispersion, distance, two_sampl
 from modelrollout.core.evidence.boundaries import checksum
 from modelrollout.core.evidence.case import Case, Outcome, Test
 from modelrollout.core.evidence.distance import Floats
+from modelrollout.core.evidence.metrics.subject import Subject
 from modelrollout.core.evidence.windows import Past, Reading
 from modelrollout.core.evidence.wording import MAX_LOG_DOUBT
 
@@ -60,16 +61,8 @@ def unpack(text: str) -> Memory | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Predictions:
+class Predictions(Subject):
     """What both revisions predict."""
-
-    metric: Metric
-    share: float
-
-    @property
-    def name(self) -> str:
-        """The name of its verdict."""
-        return self.metric.name
 
     @property
     def tolerance(self) -> float:

@@ -8,7 +8,7 @@ Labels may take longer than a rollout. A step does not wait for them, unless the
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
 
@@ -18,6 +18,7 @@ from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import counters, two_sample, wording
 from modelrollout.core.evidence.case import Case, Outcome, Test, instant
 from modelrollout.core.evidence.eprocess import Design
+from modelrollout.core.evidence.metrics.subject import Subject, split
 from modelrollout.core.evidence.rates import Margin
 from modelrollout.core.evidence.two_sample import Memory, Rates
 from modelrollout.core.evidence.windows import Reading
@@ -38,30 +39,14 @@ Cell = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class Quality(Subject):
     """Labelled predictions of one slice, or of all.
 
     `evidence` holds when the steps began whose cohorts count (Unix seconds; after the first as seconds on from it), the
     candidate's labels since the last of them, and the state of the tests.
     """
 
-    rates: Rates
-    part: str = ""
-
-    @property
-    def metric(self) -> Metric:
-        """The metric, as the user wrote it."""
-        return self.rates.metric
-
-    @property
-    def name(self) -> str:
-        """The name of its verdict."""
-        return self.rates.name
-
-    @property
-    def share(self) -> float:
-        """Its part of alpha."""
-        return self.rates.share
+    rates: Rates = field(kw_only=True)
 
     def enter_step(self, evidence: str, since: int) -> str:
         """Return the state as a new weight begins: cohorts of the steps before count on, each step's apart."""
@@ -97,8 +82,7 @@ class Quality:
         return replace(outcome, verdict=_patient(verdict, here, outcome.log_harm))
 
     def _begin(self, case: Case, start: int) -> Memory:
-        part = two_sample.part_of(case.reading, self.part) if self.part else case.reading
-        labels, wrong = counters.lifetime(part.stable, start)
+        labels, wrong = counters.lifetime(self.own(case.reading).stable, start)
         return self.rates.begin(case, case.reading.instants[start], (wrong + 2.0) / (labels + 20.0), labels, [])
 
 
@@ -165,10 +149,5 @@ def _step_of(cohort: int | None, length: int, steps: Sequence[int]) -> int | Non
 def tests(metric: Metric) -> Iterator[Test]:
     """Yield the tests of the metric: one, or one for each slice."""
     margin = Margin(1.0, parse_percent(metric.max_drop or wording.MAX_DROP))
-    design = Design(margin=margin, bernoulli=True, ratios=RATIOS, prior=PRIOR)
-    share = metric.weight or 1.0
-    values: Sequence[str] = metric.slices.values if metric.slices is not None else ()
-    if not values:
-        yield Quality(Rates(metric, metric.name, share, design, join=1))
-    for value in values:
-        yield Quality(Rates(metric, f"{metric.name}[{value}]", share / len(values), design, join=1), value)
+    rates = Rates(Design(margin=margin, bernoulli=True, ratios=RATIOS, prior=PRIOR), join=1)
+    yield from (Quality(metric, share, part, rates=rates) for share, part in split(metric))

@@ -18,6 +18,7 @@ from modelrollout.api.status import Reason, Tally, Verdict, VerdictKind
 from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import paired, wording
 from modelrollout.core.evidence.case import Case, Outcome, Test, instant
+from modelrollout.core.evidence.metrics.subject import Subject
 from modelrollout.core.evidence.windows import Series
 from modelrollout.core.evidence.wording import MAX_LOG_DOUBT
 
@@ -27,16 +28,8 @@ HALF: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Subject):
     """Values of both revisions; the trials are in the tally, `evidence` holds up to when they were counted."""
-
-    metric: Metric
-    share: float
-
-    @property
-    def name(self) -> str:
-        """The name of its verdict."""
-        return self.metric.name
 
     def enter_step(self, evidence: str, since: int) -> str:
         """Return the state as a new weight begins: trials are kept."""
@@ -86,16 +79,8 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(Subject):
     """One value against fixed limits; `evidence` holds up to when it was looked at and the run of bad windows."""
-
-    metric: Metric
-    share: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """The name of its verdict."""
-        return self.metric.name
 
     def enter_step(self, evidence: str, since: int) -> str:
         """Return the state as a new weight begins: a run of bad windows goes on."""
@@ -149,4 +134,4 @@ def _values(side: Sequence[Series], start: int) -> list[float | None]:
 
 def tests(metric: Metric) -> Iterator[Test]:
     """Yield the test of the metric."""
-    yield Compared(metric, metric.weight or 1.0) if metric.compared else Threshold(metric)
+    yield Compared(metric, metric.weight or 1.0) if metric.compared else Threshold(metric, share=0.0)

@@ -13,21 +13,14 @@ from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import counters, paired, wording
 from modelrollout.core.evidence.case import Case, Outcome, Test, instant
 from modelrollout.core.evidence.interval import rate_bounds
+from modelrollout.core.evidence.metrics.subject import Subject
 from modelrollout.core.evidence.paired import State
 from modelrollout.core.evidence.wording import MAX_LOG_DOUBT
 
 
 @dataclass(frozen=True, slots=True)
-class Slo:
+class Slo(Subject):
     """Failed requests of both revisions; `evidence` holds up to when they were counted, and the test's state."""
-
-    metric: Metric
-    share: float
-
-    @property
-    def name(self) -> str:
-        """The name of its verdict."""
-        return self.metric.name
 
     @property
     def limit(self) -> float:
