@@ -114,6 +114,15 @@ def test_latency_counts_stable_first_and_reads_it_again_until_it_suffices():
     assert judgement.end == 0
 
 
+def test_a_tolerance_beyond_all_buckets_is_said():
+    lax = Analysis.model_validate(
+        {"preset": "traefik", "metrics": [{"name": "latency", "maxIncrease": {"relative": "300%"}}]}
+    )
+    judgement = ask(lax, {"latency": histogram(0.9)})
+    assert judgement.verdicts[0].reason is Reason.UNREADABLE
+    assert "latency buckets are too coarse" in judgement.verdicts[0].message
+
+
 @pytest.mark.parametrize("spoilt", ["past", "start"])
 def test_a_slow_past_or_a_slow_start_of_stable_does_not_blind_latency(spoilt):
     """Either the whole past or the first window of stable was slow; a candidate three times as slow still fails."""

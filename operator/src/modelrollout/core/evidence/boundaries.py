@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Final
 
 import numpy as np
@@ -53,7 +54,7 @@ def choose(held: Floats, bounds: Sequence[float], factor: float) -> Cells | str:
     total = max(held[-1], 1.0)
     pairs = [(place, high) for place in range(len(bounds) - 1) if (high := above(bounds, place, factor)) is not None]
     # Of boundaries that share one of the candidate's, the highest comes closest to the factor.
-    pairs = [pair for pair, after in zip(pairs, [*pairs[1:], None], strict=True) if after is None or after[1] > pair[1]]
+    pairs = [pair for pair, after in zip_longest(pairs, pairs[1:]) if after is None or after[1] > pair[1]]
     shares = [held[place] / total for place, _ in pairs]
     wanted = {_nearest(shares, quantile) for quantile in QUANTILES if pairs}
     top = max(wanted, default=0)
