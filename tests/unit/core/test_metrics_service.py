@@ -249,3 +249,29 @@ def test_looking_less_often_changes_nothing():
         often.window()
         seldom.window(judged=window % 4 == 3)
     assert often.said == seldom.said
+
+
+@pytest.mark.parametrize("change", ["more is tolerated", "state of another version"])
+def test_latency_begins_anew_where_its_state_no_longer_serves(change):
+    """Four times as slow as stable may be is beyond its boundaries: others are chosen, from data that come from now on.
+
+    The state of another version is none; what was said on it does not stand for ever.
+    """
+    bounds = (*(0.01 * 1.25**k for k in range(12)), float("inf"))
+    feed = Feed(analysis({"name": "latency"}))
+
+    def windows(many: int) -> Verdict:
+        for _ in range(many):
+            feed.histogram("latency", bounds, (4,) * 12 + (2,), (40,) * 12 + (20,))
+            feed.window()
+        return feed.said["latency"]
+
+    before = windows(8)
+    if change == "more is tolerated":
+        feed.analysis = analysis({"name": "latency", "maxIncrease": {"relative": "300%"}})
+    else:
+        feed.verdicts = [before.model_copy(update={"evidence": "3 words only"})]
+    after = windows(8)
+    assert before.verdict is after.verdict is VerdictKind.PASS
+    assert after.candidate.requests > before.candidate.requests
+    assert not after.evidence.startswith("3 words")

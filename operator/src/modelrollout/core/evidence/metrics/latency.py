@@ -57,23 +57,24 @@ class Memory:
 
 
 def unpack(text: str, bounds: Sequence[float], factor: float) -> Memory | None:
-    """Read what `pack` wrote; None for anything else. The candidate's boundaries follow from stable's."""
+    """Read what `pack` wrote; None for anything else.
+
+    The candidate's boundaries follow from stable's; there are none where the histogram has too few bounds for that,
+    because it, or the tolerance, is another one now.
+    """
     try:
         end, layout, head, phi, cap, *safety, best, packed = text.split(" ")
         at, *low = bytes.fromhex(head)
         harm = ordinal.unpack(packed)
-        scatter = Dispersion(float(phi), float(cap))
-        high = [above(bounds, place, factor) if place < len(bounds) else None for place in low]
-        if harm is None or any(place is None for place in high):
-            high = [len(bounds)] * len(low)
-        if harm is None:
+        if harm is None or len(safety) != len(SAFETY):
             return None
-        cells = Cells(tuple(low), tuple(place if place is not None else 0 for place in high), at)
-        if len(safety) != len(SAFETY):
-            return None
-        return Memory(
-            int(end), int(layout, 16), cells, scatter, harm, tuple(float(number) for number in safety), float(best)
+        high = tuple(
+            found for place in low if place < len(bounds) and (found := above(bounds, place, factor)) is not None
         )
+        cells = Cells(tuple(low), high if len(high) == len(low) else (), at)
+        scatter = Dispersion(float(phi), float(cap))
+        wealth = tuple(float(number) for number in safety)
+        return Memory(int(end), int(layout, 16), cells, scatter, harm, wealth, float(best))
     except ValueError:
         return None
 
@@ -103,8 +104,10 @@ class Latency(Subject):
             problem = "latency buckets of stable changed during the rollout"
         if problem:
             return Outcome(case.no_data(Reason.UNREADABLE, problem), float(case.last.harm), None)
-        if case.last.evidence and memory is None:  # no histogram in this reading: nothing to count or conclude
+        if case.last.evidence and not bounds:  # no histogram in this reading: nothing to count or conclude
             return case.unchanged(None)
+        if memory is not None and not memory.cells.high:  # more is tolerated now: what was chosen no longer serves
+            memory = None
         start = case.first(case.since if memory is None else memory.end)
         if start is None:
             return case.unchanged(None if memory is None else memory.end)
