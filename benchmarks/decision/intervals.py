@@ -1,7 +1,6 @@
-"""Intervals and quantiles of what a simulation measured."""
+"""Quantiles and their intervals, of what a simulation measured."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -9,38 +8,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 STATISTICS: Final = {"median": 50.0, "p95": 95.0}
-
-
-def binomial_above(count: int, n: int, p: float) -> float:
-    """Return P(X >= count) for X ~ Bin(n, p)."""
-    if count <= 0:
-        return 1.0
-    if p <= 0.0 or p >= 1.0:
-        return float(p >= 1.0)
-    return min(1.0, math.fsum(math.exp(_log_mass(k, n, p)) for k in range(count, n + 1)))
-
-
-def _log_mass(k: int, n: int, p: float) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * math.log(p) + (n - k) * math.log1p(-p)
-
-
-def clopper_pearson(count: int, n: int, confidence: float = 0.99) -> tuple[float, float]:
-    """Return the exact two-sided interval of a proportion; `n` must be positive."""
-    tail = (1.0 - confidence) / 2.0
-    lower = 0.0 if count == 0 else _bisect(lambda p: binomial_above(count, n, p) < tail)
-    upper = 1.0 if count == n else _bisect(lambda p: 1.0 - binomial_above(count + 1, n, p) > tail)
-    return lower, upper
-
-
-def _bisect(below: Callable[[float], bool]) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(50):
-        middle = 0.5 * (low + high)
-        if below(middle):
-            low = middle
-        else:
-            high = middle
-    return 0.5 * (low + high)
 
 
 def bootstrap(values: Sequence[float] | Floats, statistic: str, confidence: float = 0.99) -> tuple[float, float]:

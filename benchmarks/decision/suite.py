@@ -8,9 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
-from benchmarks.decision.intervals import bootstrap, clopper_pearson, median, p95
+from benchmarks.decision.intervals import bootstrap, median, p95
 from benchmarks.decision.targets import Size
 from benchmarks.decision.traffic import Floats
+from modelrollout.simulate.summary import CONFIDENCE, clopper_pearson
 
 
 class State(StrEnum):
@@ -77,7 +78,7 @@ def seconds(value: float) -> str:
 
 def rate_row(name: tuple[str, str], hits: int, n: int, target: float | None, *, least: bool = False) -> Row:
     """Return the row of a proportion that is to be at most (or `least`: at least) a target; `name`: suite, what."""
-    low, high = clopper_pearson(hits, n)
+    low, high = clopper_pearson(hits, n, CONFIDENCE)
     share = hits / n
     state, wanted = State.INFO, ""
     if target is not None:

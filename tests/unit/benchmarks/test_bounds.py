@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from benchmarks.decision import bounds, traffic
-from benchmarks.decision.intervals import binomial_above, bootstrap, clopper_pearson, median, p95
+from benchmarks.decision.intervals import bootstrap, median, p95
 from benchmarks.decision.suite import State, rate_row, time_rows
 from benchmarks.decision.targets import STEPS, degraded
 
@@ -34,14 +34,6 @@ def test_one_sample_bound_is_that_of_a_sequential_test():
     gain = 0.03 * math.log(1.5) + 0.97 * math.log(0.97 / 0.98)
     assert bounds.one_sample(0.03, 0.02, 1.0) == pytest.approx(math.log(100) / gain)
     assert math.isinf(bounds.one_sample(0.02, 0.02, 1.0))
-
-
-def test_clopper_pearson_is_exact():
-    assert clopper_pearson(0, 100)[1] == pytest.approx(1.0 - 0.005 ** (1 / 100), rel=1e-6)
-    assert clopper_pearson(100, 100)[0] == pytest.approx(0.005 ** (1 / 100), rel=1e-6)
-    low, high = clopper_pearson(5, 50)
-    assert binomial_above(5, 50, low) == pytest.approx(0.005, rel=1e-6)
-    assert 1.0 - binomial_above(6, 50, high) == pytest.approx(0.005, rel=1e-6)
 
 
 def test_bootstrap_brackets_and_keeps_runs_that_were_never_decided():

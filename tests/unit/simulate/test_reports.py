@@ -1,6 +1,7 @@
 """What is printed: the keys of the contract, intervals that are right, pages that stand alone."""
 
 import json
+import math
 
 import pytest
 
@@ -56,6 +57,14 @@ def test_without_harm_there_is_no_bound_and_no_time():
 )
 def test_intervals_are_exact(count, runs, low, high):
     assert clopper_pearson(count, runs, 0.99) == pytest.approx((low, high), abs=6e-5)
+
+
+def test_an_interval_ends_where_the_count_is_as_unlikely_as_it_may_be():
+    low, high = clopper_pearson(5, 50, 0.99)
+    fewer = [math.fsum(math.comb(50, k) * p**k * (1.0 - p) ** (50 - k) for k in range(6)) for p in (low, high)]
+    at_low = math.comb(50, 5) * low**5 * (1.0 - low) ** 45
+    assert 1.0 - fewer[0] + at_low == pytest.approx(0.005, rel=1e-6)
+    assert fewer[1] == pytest.approx(0.005, rel=1e-6)
 
 
 def test_pages_stand_alone(one, many):

@@ -1,8 +1,9 @@
 """From many runs to numbers with their uncertainty."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -67,7 +68,7 @@ def clopper_pearson(count: int, runs: int, confidence: float) -> tuple[float, fl
     return low, high
 
 
-def _bisect(below: Any) -> float:
+def _bisect(below: Callable[[float], bool]) -> float:
     low, high = 0.0, 1.0
     for _ in range(50):
         middle = 0.5 * (low + high)
@@ -83,9 +84,14 @@ def _binomial_cdf(count: int, runs: int, p: float) -> float:
     if p <= 0.0 or p >= 1.0:
         return 1.0 if p <= 0.0 or count >= runs else 0.0
     k = np.arange(count + 1)
-    log_choose = math.lgamma(runs + 1) - np.array([math.lgamma(i + 1) + math.lgamma(runs - i + 1) for i in k])
-    terms = log_choose + k * math.log(p) + (runs - k) * math.log1p(-p)
+    terms = _log_choose(count, runs) + k * math.log(p) + (runs - k) * math.log1p(-p)
     return float(min(1.0, np.exp(terms).sum()))
+
+
+@lru_cache(maxsize=2)
+def _log_choose(count: int, runs: int) -> np.ndarray:
+    """Return the logarithms of the binomial coefficients of 0 to `count`: the same at every rate that is tried."""
+    return math.lgamma(runs + 1) - np.array([math.lgamma(k + 1) + math.lgamma(runs - k + 1) for k in range(count + 1)])
 
 
 def bound(summary: Summary) -> float | None:
