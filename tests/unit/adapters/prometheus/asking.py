@@ -61,13 +61,19 @@ def of_pod(
 
 
 async def read(
-    respond: Respond, watches: Watches, *, access: Access | None = None, allow: Sequence[str] = ()
+    respond: Respond,
+    watches: Watches,
+    *,
+    access: Access | None = None,
+    allow: Sequence[str] = (),
+    count: Callable[[str], None] = lambda _: None,
 ) -> tuple[Mapping[Key, Mapping[str, Reading]], Fake]:
     """Read from a scripted Prometheus; `{url}` in `allow` stands for its address."""
     with prometheus(respond) as fake:
         metrics = PrometheusMetrics(
             fake.url,
             window=WINDOW,
+            count=count,
             presets=PRESETS,
             access=access,
             allow=[one.replace("{url}", fake.url) for one in allow],

@@ -3,43 +3,22 @@
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelrollout.adapters.prometheus.metrics import PrometheusMetrics
-from modelrollout.adapters.prometheus.presets import Presets
 from modelrollout.api.resource import ModelRollout
 from modelrollout.core.actions import Watch
 from modelrollout.core.evidence.windows import Reading
 from modelrollout.ports import Key
-from tests.unit.adapters.prometheus.serving import Answer, Form, matrix, prometheus
-
-WINDOW = 15
-UNTIL = 1_800_000_000
-SINCE = UNTIL - WINDOW
-STABLE, CANDIDATE = "bbbbbbbbbb", "cccccccccc"
-FRAUD, CHURN = Key("prod", "fraud"), Key("prod", "churn")
-
-PRESETS = Presets.installed()
-
-Respond = Callable[[Form], Answer]
+from tests.unit.adapters.prometheus import asking
+from tests.unit.adapters.prometheus.asking import CANDIDATE, CHURN, FRAUD, SINCE, STABLE, UNTIL, WINDOW, read
+from tests.unit.adapters.prometheus.serving import Answer, Form, matrix
 
 
 def watched(key: Key, *metrics: str, preset: str = "traefik", since: int = SINCE) -> tuple[ModelRollout, Watch]:
-    rollout = ModelRollout.model_validate(
-        {
-            "metadata": {"name": key.name, "namespace": key.namespace},
-            "spec": {
-                "template": {"spec": {"containers": [{"name": "model", "image": "model:1"}]}},
-                "traffic": {"gatewayAPI": {"parentRefs": [{"name": "public"}]}},
-                "analysis": {"preset": preset},
-            },
-        }
-    )
-    return rollout, Watch(STABLE, CANDIDATE, since, metrics or ("errors",))
+    return asking.watched(key, *(metrics or ("errors",)), preset=preset, since=since)
 
 
 def series(key: Key, revision: str, *values: object, at: int = SINCE, **labels: str) -> dict[str, Any]:
@@ -54,19 +33,6 @@ def series(key: Key, revision: str, *values: object, at: int = SINCE, **labels: 
     }
 
 
-async def read(
-    respond: Respond, watches: Mapping[Key, tuple[ModelRollout, Watch]], counted: list[str] | None = None
-) -> tuple[Mapping[Key, Mapping[str, Reading]], list[Form]]:
-    with prometheus(respond) as fake:
-        metrics = PrometheusMetrics(
-            fake.url, window=WINDOW, count=(counted if counted is not None else []).append, presets=PRESETS
-        )
-        try:
-            return await metrics.read(watches, UNTIL), [asked.form for asked in fake.asked]
-        finally:
-            metrics.close()
-
-
 async def test_one_query_for_all_rollouts_and_every_series_finds_its_revision() -> None:
     answer = matrix(
         series(FRAUD, STABLE, "10", "25"),
@@ -78,9 +44,10 @@ async def test_one_query_for_all_rollouts_and_every_series_finds_its_revision() 
         series(Key("dev", "fraud"), STABLE, "5", "6"),
     )
     counted: list[str] = []
-    readings, asked = await read(lambda _: answer, {FRAUD: watched(FRAUD), CHURN: watched(CHURN)}, counted)
+    readings, fake = await read(lambda _: answer, {FRAUD: watched(FRAUD), CHURN: watched(CHURN)}, count=counted.append)
 
-    (form,) = asked
+    (asked,) = fake.asked
+    form = asked.form
     assert (form["start"], form["end"], form["step"]) == (str(SINCE), str(UNTIL), str(WINDOW))
     assert counted == ["success"]
     fraud = readings[FRAUD]["errors"]
@@ -100,8 +67,8 @@ async def test_each_metric_has_its_query() -> None:
         bucket = "_bucket{" in form["query"]
         return matrix(*(series(FRAUD, STABLE, "1", "2", le=le) for le in ("0.1", "+Inf"))) if bucket else matrix()
 
-    readings, asked = await read(respond, {FRAUD: watched(FRAUD, "errors", "latency")})
-    assert sorted(form["query"].partition("{")[0] for form in asked) == [
+    readings, fake = await read(respond, {FRAUD: watched(FRAUD, "errors", "latency")})
+    assert sorted(asked.form["query"].partition("{")[0] for asked in fake.asked) == [
         "traefik_service_request_duration_seconds_bucket",
         "traefik_service_requests_total",
     ]
@@ -122,8 +89,8 @@ async def test_each_rollout_gets_its_own_range() -> None:
         series(CHURN, CANDIDATE, "5", "6", at=behind),
     )
     watches = {FRAUD: watched(FRAUD, since=behind), CHURN: watched(CHURN)}
-    readings, asked = await read(lambda _: answer, watches)
-    assert len(asked) == 1
+    readings, fake = await read(lambda _: answer, watches)
+    assert len(fake.asked) == 1
     assert readings[FRAUD]["errors"].instants == (behind, behind + WINDOW, SINCE, UNTIL)
     assert readings[CHURN]["errors"].instants == (SINCE, UNTIL)
     assert readings[CHURN]["errors"].stable[0].values == (7.0, 8.0)
@@ -153,8 +120,8 @@ async def test_pods_are_told_apart_by_namespace_and_name() -> None:
 
 
 async def test_an_unknown_preset_is_said_and_asks_nothing() -> None:
-    readings, asked = await read(lambda _: matrix(), {FRAUD: watched(FRAUD, preset="istoi")})
-    assert asked == []
+    readings, fake = await read(lambda _: matrix(), {FRAUD: watched(FRAUD, preset="istoi")})
+    assert fake.asked == []
     assert re.match(
         r"spec.analysis.preset: unknown preset 'istoi'; known: .*traefik", readings[FRAUD]["errors"].error or ""
     )
