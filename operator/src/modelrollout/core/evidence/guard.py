@@ -9,11 +9,12 @@ import math
 from typing import Final
 
 from modelrollout.api.spec import Analysis
-from modelrollout.api.status import Reason, Tally, Verdict, VerdictKind
+from modelrollout.api.status import Reason, Verdict, VerdictKind
 from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import counters, paired, wording
 from modelrollout.core.evidence.judge import GUARD_SHARE
 from modelrollout.core.evidence.metrics import slo
+from modelrollout.core.evidence.tallies import with_candidate
 from modelrollout.core.evidence.windows import Reading
 
 GROSS: Final = 0.25
@@ -42,11 +43,7 @@ def judge_guard(analysis: Analysis, last: Verdict | None, reading: Reading | Non
     start = next((k for k, instant in enumerate(reading.instants[:-1]) if instant >= since), None)
     if start is None:
         return verdict, since
-    windows = counters.bad_and_all(reading, start)
-    tally = Tally(
-        requests=verdict.candidate.requests + sum(window[0] for window in windows),
-        bad=verdict.candidate.bad + sum(window[1] for window in windows),
-    )
+    tally = with_candidate(verdict.candidate, counters.bad_and_all(reading, start))
     most = limit(analysis)
     log_e = paired.log_above(tally.bad, tally.requests, most)
     failed = log_e >= math.log(1.0 / (GUARD_SHARE * parse_percent(analysis.false_rollback)))

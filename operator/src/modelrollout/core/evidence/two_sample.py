@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from modelrollout.api.spec import Analysis
-from modelrollout.api.status import Tally, Verdict
+from modelrollout.api.status import Verdict
 from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import counters, dispersion, eprocess, gross, wording
 from modelrollout.core.evidence.case import Case, Outcome
 from modelrollout.core.evidence.dispersion import Dispersion
 from modelrollout.core.evidence.eprocess import Design, State
 from modelrollout.core.evidence.rates import Margin
+from modelrollout.core.evidence.tallies import tallies, totals
 from modelrollout.core.evidence.windows import Past, Reading, Window
 
 MIN_REQUESTS: Final = 5
@@ -118,8 +119,7 @@ class Rates:
         design = replace(self.design, phi=scatter.phi, cap=min(scatter.cap, case.cap), limit=limit)
         safe, state = self.safe_margin(case.analysis, case.next_weight), memory.state
         wealth, harm = memory.wealth, []
-        stable, candidate = case.last.stable, case.last.candidate
-        total = [candidate.requests, candidate.bad, stable.requests, stable.bad]
+        total: Sequence[int] = totals(case.last)
         latest = design
         for end, window in windows:
             total = [a + b for a, b in zip(total, window, strict=True)]
@@ -136,11 +136,7 @@ class Rates:
             else:
                 state = replace(state, end=end, pending=joined)
             harm.append(gross.combined(state.log_harm, wealth, total[0]))
-        tallies = {
-            "candidate": Tally(requests=total[0], bad=total[1]),
-            "stable": Tally(requests=total[2], bad=total[3]),
-        }
-        return case.last.model_copy(update=tallies), Memory(memory.scatter, state, wealth), harm
+        return case.last.model_copy(update=tallies(total)), Memory(memory.scatter, state, wealth), harm
 
 
 def past_cells(past: Past | None) -> list[list[dispersion.Cell]]:

@@ -15,6 +15,7 @@ from modelrollout.core.evidence import counters, paired, wording
 from modelrollout.core.evidence.case import Case, Outcome, Test, instant
 from modelrollout.core.evidence.interval import rate_bounds
 from modelrollout.core.evidence.metrics.subject import Subject
+from modelrollout.core.evidence.tallies import with_candidate
 from modelrollout.core.evidence.wording import MAX_LOG_DOUBT
 
 
@@ -40,10 +41,7 @@ class Agreement(Subject):
             return case.unchanged(end)
         windows = counters.bad_and_all(case.reading, start)
         before = case.last.candidate
-        tally = Tally(
-            requests=before.requests + sum(window[0] for window in windows),
-            bad=before.bad + sum(window[1] for window in windows),
-        )
+        tally = with_candidate(before, windows)
         seconds = case.reading.instants[-1] - case.reading.instants[start]
         end = case.reading.instants[-1]
         verdict = case.last.model_copy(update={"candidate": tally, "evidence": str(end)})

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from modelrollout.api.metrics import Metric
-from modelrollout.api.status import Reason, Tally, Verdict
+from modelrollout.api.status import Reason, Verdict
 from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import counters, dispersion, eprocess, ordinal, wording
 from modelrollout.core.evidence.boundaries import Cells, above, checksum, choose
@@ -20,6 +20,7 @@ from modelrollout.core.evidence.case import Case, Outcome, Test
 from modelrollout.core.evidence.dispersion import Dispersion
 from modelrollout.core.evidence.metrics.subject import Subject, split
 from modelrollout.core.evidence.rates import Margin, log_ratio
+from modelrollout.core.evidence.tallies import tallies, totals
 from modelrollout.core.evidence.two_sample import MAX_JOINED, MIN_REQUESTS
 from modelrollout.core.evidence.windows import Past, Reading, Window
 
@@ -160,7 +161,7 @@ class Latency(Subject):
             min(scatter.cap, case.cap),
         )
         safe = self._safe_margin(case)
-        tally = [case.last.candidate.requests, case.last.candidate.bad, case.last.stable.requests, case.last.stable.bad]
+        total: Sequence[int] = totals(case.last)
         c, s = np.zeros(len(cells.low) + 1), np.zeros(len(cells.low) + 1)
         harm, counted = [memory.harm.log_harm], []
         rows = cells.of_each(candidate, cells.high), cells.of_each(stable, cells.low)
@@ -169,18 +170,12 @@ class Latency(Subject):
             if 0 < c.sum() < MIN_REQUESTS and end - memory.end < MAX_JOINED:
                 continue
             grown = (*_slow(c, cells.at), *_slow(s, cells.at))
-            tally = [a + b for a, b in zip(tally, grown, strict=True)]
+            total = [a + b for a, b in zip(total, grown, strict=True)]
             memory = _update(memory, design, safe, Window(end, *grown), (c, s))
             harm.append(memory.harm.log_harm)
             counted.append((grown[0], grown[2]))
             c, s = np.zeros(len(c)), np.zeros(len(s))
-        verdict = case.last.model_copy(
-            update={
-                "candidate": Tally(requests=tally[0], bad=tally[1]),
-                "stable": Tally(requests=tally[2], bad=tally[3]),
-                "evidence": memory.pack(),
-            }
-        )
+        verdict = case.last.model_copy(update={**tallies(total), "evidence": memory.pack()})
         seconds = reading.instants[-1] - reading.instants[start]
         finding = wording.Finding(
             log_harm=harm[-1],

@@ -4,17 +4,18 @@ A candidate can take stable down with it: an overloaded database, a full GPU. A 
 has no say in promotion but by its doubt: a service that meets its objective proves nothing about the candidate.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from modelrollout.api.metrics import Metric
-from modelrollout.api.status import Reason, Tally, Verdict, VerdictKind
+from modelrollout.api.status import Reason, Verdict, VerdictKind
 from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import counters, paired, wording
 from modelrollout.core.evidence.case import Case, Outcome, Test, instant
 from modelrollout.core.evidence.interval import rate_bounds
 from modelrollout.core.evidence.metrics.subject import Subject
 from modelrollout.core.evidence.paired import State
+from modelrollout.core.evidence.tallies import tallies, totals
 from modelrollout.core.evidence.wording import MAX_LOG_DOUBT
 
 
@@ -42,18 +43,14 @@ class Slo(Subject):
         if start is None:
             return case.unchanged(end)
         instants = case.reading.instants[start:]
-        total = [case.last.candidate.requests, case.last.candidate.bad, case.last.stable.requests, case.last.stable.bad]
+        total: Sequence[int] = totals(case.last)
         for before, after, window in zip(
             instants, instants[1:], counters.bad_and_all(case.reading, start), strict=False
         ):
             n_c, x_c, n_s, x_s = window
             state = paired.update(state, x_c + x_s, n_c + n_s, self.limit, after - before)
             total = [a + b for a, b in zip(total, window, strict=True)]
-        tallies = {
-            "candidate": Tally(requests=total[0], bad=total[1]),
-            "stable": Tally(requests=total[2], bad=total[3]),
-        }
-        verdict = case.last.model_copy(update={**tallies, "evidence": f"{instants[-1]} {state.pack()}"})
+        verdict = case.last.model_copy(update={**tallies(total), "evidence": f"{instants[-1]} {state.pack()}"})
         return Outcome(self._conclude(verdict, state.log_above), state.log_above, instants[-1])
 
     def _conclude(self, verdict: Verdict, log_harm: float) -> Verdict:
