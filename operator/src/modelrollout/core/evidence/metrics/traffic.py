@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from modelrollout.api.metrics import Metric
 from modelrollout.api.status import Reason, Tally, Verdict, VerdictKind
 from modelrollout.core.evidence import paired, wording
+from modelrollout.core.evidence.around import Around
 from modelrollout.core.evidence.case import Case, Outcome, Test
 from modelrollout.core.evidence.eprocess import log_sum_exp
 
@@ -92,25 +92,8 @@ def log_skewed(candidate: int, stable: int, weight: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(Around):
     """A test that counts requests, with an eye on their split; what that remembers follows a bar in `evidence`."""
-
-    test: Test
-
-    @property
-    def metric(self) -> Metric:
-        """The metric, as the user wrote it."""
-        return self.test.metric
-
-    @property
-    def name(self) -> str:
-        """The name of its verdict."""
-        return self.test.name
-
-    @property
-    def share(self) -> float:
-        """Its part of alpha."""
-        return self.test.share
 
     def enter_step(self, evidence: str, since: int) -> str:
         """Return the state as a new weight begins: its split is counted anew."""
