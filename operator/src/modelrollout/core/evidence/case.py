@@ -55,9 +55,9 @@ class Case:
         """Return what was said last: nothing new was read."""
         return Outcome(self.last, float(self.last.harm), end)
 
-    def no_data(self, reason: Reason, message: str, **changes: object) -> Verdict:
+    def no_data(self, reason: Reason, message: str) -> Verdict:
         """Return the verdict NoData for a reason."""
-        update = {"verdict": VerdictKind.NO_DATA, "reason": reason, "message": message, **changes}
+        update = {"verdict": VerdictKind.NO_DATA, "reason": reason, "message": message}
         return self.last.model_copy(update=update)
 
 
