@@ -246,6 +246,19 @@ def operator(ctx: typer.Context) -> None:
     inner(args=ctx.args, prog_name="modelrollout operator")
 
 
+@app.command(
+    rich_help_panel=SERVE,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+)
+def comparer(ctx: typer.Context) -> None:
+    """Compare two revisions' answers to mirrored requests (in the cluster). `comparer --help` lists its options."""
+    from modelrollout.comparer.main import comparer_command
+
+    inner = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    inner.command("comparer")(comparer_command)
+    inner(args=ctx.args, prog_name="modelrollout comparer")
+
+
 def main() -> None:
     """Run the command line."""
     app()
