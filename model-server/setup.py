@@ -2,10 +2,10 @@
 
 from setuptools import Extension, setup
 
-WALK = Extension(
-    "model_server.evaluators._walk",
-    ["src/model_server/evaluators/walk.c"],
+NATIVE = Extension(
+    "model_server.native._library",
+    [f"src/model_server/native/{name}.c" for name in ("walk", "scan", "count")],
     extra_compile_args=["-O2"],
     optional=True,
 )
-setup(ext_modules=[WALK])
+setup(ext_modules=[NATIVE])

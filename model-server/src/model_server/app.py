@@ -1,20 +1,18 @@
 """The HTTP side: a plain ASGI application, driven without a framework."""
 
-import json
-import os
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
-from model_server import __version__, feedback, protocol
-from model_server.codec import Reader, Writer
+from model_server import __version__, answers, feedback, protocol
+from model_server.answers import Answer
 from model_server.engine import Engine, InferenceError, State
+from model_server.inference import Inference, read_headers, refused
 from model_server.model import Model
 from model_server.openapi import document
 from model_server.peers import FORWARDED, Peers
-from model_server.protocol import JSON, BadRequestError, InferRequest
+from model_server.protocol import BadRequestError
 from model_server.settings import Settings
 from model_server.signals import CONTENT_TYPE, Signals
 
@@ -24,77 +22,52 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 MAX_BODY = 1 << 20
-BINARY = "application/octet-stream"
-_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _MODEL_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/infer|/ready)?")
-_NEXT = count(int.from_bytes(os.urandom(7), "big"))
-_PROCESS = os.urandom(8).hex()
-_JSON_TYPE = (b"content-type", JSON.encode())
-
-
-class Answer(NamedTuple):
-    """An HTTP answer; `headers` come in addition to those that every answer has."""
-
-    status: int
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = (_JSON_TYPE,)
 
 
 class _GoneError(Exception):
     """The caller hung up."""
 
 
-def _json(status: int, document: object, **headers: str) -> Answer:
-    extra = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
-    return Answer(status, json.dumps(document, separators=(",", ":")).encode(), (_JSON_TYPE, *extra))
-
-
-def _error(status: int, text: str, **headers: str) -> Answer:
-    return _json(status, {"error": text}, **headers)
-
-
 class App:
     """Answers health, metadata, inference, feedback and metrics requests."""
 
     def __init__(self, settings: Settings, model: Model | None, state: State, previous: Model | None = None) -> None:
-        self._settings, self._state, self._max_body = settings, state, settings.max_body
+        self._settings, self._state, self.max_body = settings, state, settings.max_body
         self.signals = Signals()
         self._requests = self.signals.requests
-        self.engine: Engine | None = None
-        self._about: Headers = []
-        self._infer_path = ""
-        self._names = ("model", "1")
+        self._inference: Inference | None = None
+        self._infer_path, self._at_once_path = "", b""
         self._peers = Peers(settings.feedback_peers) if settings.feedback_peers else None
         self._gets: dict[str, Callable[[], Answer]] = {
             "/v2": self._server,
-            "/v2/health/live": lambda: _json(200, {"live": True}),
+            "/v2/health/live": lambda: answers.document(200, {"live": True}),
             "/v2/health/ready": self._ready,
             "/metrics": lambda: Answer(200, self.signals.render(), ((b"content-type", CONTENT_TYPE.encode()),)),
-            "/openapi.json": lambda: _json(200, document(*self._names)),
+            "/openapi.json": lambda: answers.document(200, document(*self._names())),
         }
         if model:
             self.install(model, previous)
 
-    @staticmethod
-    def new_id() -> str:
-        """Return an id for a request that came without one: 32 hexadecimal digits."""
-        return f"{_PROCESS}{next(_NEXT):016x}"
+    @property
+    def engine(self) -> Engine | None:
+        """The model that is served, once there is one."""
+        return self._inference.engine if self._inference else None
 
     def install(self, model: Model, previous: Model | None = None) -> None:
         """Begin to serve a model.
 
         Raises ModelError when it does not fit the settings.
         """
-        engine = Engine(self._settings, model, self.signals, previous)
-        self._reader, self._writer = Reader(engine.model), Writer(engine.model, engine.name, engine.version)
-        self._about = [
-            (b"x-model-name", engine.name.encode()),
-            (b"x-model-version", engine.version.encode()),
-            (b"x-model-origin", _origin(model).encode("latin-1", "replace")),
-        ]
-        self._infer_path = f"/v2/models/{engine.name}/infer"
-        self._names = engine.name, engine.version
-        self.engine = engine
+        self._inference = Inference(Engine(self._settings, model, self.signals, previous))
+        self._infer_path = self._inference.path
+        self._at_once_path = b"" if self._inference.engine.faulty else self._infer_path.encode()
+
+    def at_once(self, path: bytes) -> Inference | None:
+        """Return what answers POST requests for this path at once, as far as all is as it should be now."""
+        if path != self._at_once_path or not self._state.loaded or self._state.draining:
+            return None
+        return self._inference if self._requests.in_flight < self._settings.max_in_flight else None
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
@@ -106,7 +79,7 @@ class App:
             answer = await self._feedback(scope, receive) if path == "/feedback" else self._get(scope["method"], path)
         except _GoneError:
             return
-        for message in self._messages(answer, _read_headers(scope["headers"])[0]):
+        for message in self._messages(answer, read_headers(scope["headers"])[0]):
             await send(message)
 
     async def _infer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -114,24 +87,24 @@ class App:
         started, code = time.perf_counter(), None
         requests = self._requests
         requests.in_flight += 1
-        request_id, json_bytes = _read_headers(scope["headers"])
+        request_id, json_bytes = read_headers(scope["headers"])
         try:
             try:
-                engine = self._admit(scope)
+                inference = self._admit(scope)
                 message = await receive()
                 if message.get("more_body", True):
-                    body = await _read_on(message, receive, self._max_body)
+                    body = await _read_on(message, receive, self.max_body)
                 else:
                     body = message["body"]
-                if len(body) > self._max_body:
-                    text = f"the body is larger than {self._max_body} bytes; send fewer rows"
+                if len(body) > self.max_body:
+                    text = f"the body is larger than {self.max_body} bytes; send fewer rows"
                     raise InferenceError(413, "size", text)
-                request = self._reader.read(body, None if json_bytes is None else _length(json_bytes))
+                request = inference.read(body, json_bytes)
+                engine = inference.engine
                 struck = await engine.strike(started) if engine.faulty else None
-                predictions, fallback = engine.infer(request, request_id, started, struck)
-                answer = self._predicted(request, request_id, predictions, fallback)
+                answer = inference.answer(request, request_id, started, struck)
             except (InferenceError, BadRequestError) as error:
-                answer = self._refused(error)
+                answer = refused(error, requests)
             for each in self._messages(answer, request_id):
                 await send(each)
             code = answer.status
@@ -140,35 +113,16 @@ class App:
         finally:
             requests.ended(code, time.perf_counter() - started)
 
-    def _admit(self, scope: MutableMapping[str, Any]) -> Engine:
+    def _admit(self, scope: MutableMapping[str, Any]) -> Inference:
         if scope["method"] != "POST":
             raise InferenceError(405, "path", "inference takes POST only")
         if scope["path"] != self._infer_path and self.engine:
             self._found(scope["path"])
         if self._requests.in_flight > self._settings.max_in_flight:
             raise InferenceError(503, "limit", f"more than {self._settings.max_in_flight} requests at once; try later")
-        if self.engine is None or not self._state.loaded:
+        if self._inference is None or not self._state.loaded:
             raise InferenceError(503, "loading", "the model is still loading")
-        return self.engine
-
-    def _predicted(self, request: InferRequest, request_id: str, predictions: list[float], fallback: str) -> Answer:
-        identity = request.id or request_id
-        if request.binary:
-            content, size = self._writer.binary(identity, predictions, request.rows, fallback)
-            kind = (b"content-type", BINARY.encode())
-            return Answer(200, content, (kind, (b"inference-header-content-length", b"%d" % size)))
-        content = self._writer.json(identity, predictions, request.rows, fallback)
-        if fallback:
-            return Answer(200, content, (_JSON_TYPE, (b"x-model-fallback", fallback.encode())))
-        return Answer(200, content)
-
-    def _refused(self, error: InferenceError | BadRequestError) -> Answer:
-        if isinstance(error, BadRequestError):
-            self._requests.errors["schema"] += 1
-            self._requests.violated(error.feature, error.kind)
-            return _error(400, str(error))
-        self._requests.errors[error.kind] += 1
-        return _refusal(error)
+        return self._inference
 
     def _found(self, path: str) -> str:
         """Return what of the model a path asks for; raise InferenceError when it names another model or version."""
@@ -186,9 +140,9 @@ class App:
         handler = self._gets.get(path.rstrip("/") or "/") or self._model_handler(path)
         if handler is None:
             place = f"/v2/models/{self.engine.name}" if self.engine else "still loading"
-            return _error(404, f"nothing at {path[:120]!r}; the model is at {place}")
+            return answers.error(404, f"nothing at {path[:120]!r}; the model is at {place}")
         if method not in ("GET", "HEAD"):
-            return _error(405, f"{path} answers GET only", allow="GET, HEAD")
+            return answers.error(405, f"{path} answers GET only", allow="GET, HEAD")
         return handler()
 
     def _model_handler(self, path: str) -> Callable[[], Answer] | None:
@@ -197,74 +151,62 @@ class App:
         try:
             asked = self._found(path)
         except InferenceError as error:
-            refusal = _refusal(error)
+            refusal = answers.refusal(error)
             return lambda: refusal
         return self._model_ready if asked == "/ready" else self._metadata
 
+    def _names(self) -> tuple[str, str]:
+        return (self.engine.name, self.engine.version) if self.engine else ("model", "1")
+
     def _server(self) -> Answer:
         extensions = ["binary_tensor_data"]
-        return _json(200, {"name": "model-server", "version": __version__, "extensions": extensions})
+        return answers.document(200, {"name": "model-server", "version": __version__, "extensions": extensions})
 
     def _ready(self) -> Answer:
         ready = self._state.ready
-        return _json(200 if ready else 503, {"live": True, "ready": ready})
+        return answers.document(200 if ready else 503, {"live": True, "ready": ready})
 
     def _model_ready(self) -> Answer:
         ready = self._state.ready
-        return _json(200 if ready else 503, {"name": self.engine.name if self.engine else "", "ready": ready})
+        return answers.document(
+            200 if ready else 503, {"name": self.engine.name if self.engine else "", "ready": ready}
+        )
 
     def _metadata(self) -> Answer:
         if self.engine is None:
-            return _error(503, "the model is still loading", retry_after="1")
-        return _json(200, protocol.metadata(self.engine.model, self.engine.name, self.engine.version))
+            return answers.error(503, "the model is still loading", retry_after="1")
+        return answers.document(200, protocol.metadata(self.engine.model, self.engine.name, self.engine.version))
 
     async def _feedback(self, scope: MutableMapping[str, Any], receive: Receive) -> Answer:
         if scope["method"] != "POST":
-            return _error(405, "feedback takes POST only", allow="POST")
-        body = await _read_on(await receive(), receive, self._max_body)
-        if len(body) > self._max_body:
-            return _error(413, f"the body is larger than {self._max_body} bytes", connection="close")
+            return answers.error(405, "feedback takes POST only", allow="POST")
+        body = await _read_on(await receive(), receive, self.max_body)
+        if len(body) > self.max_body:
+            return answers.error(413, f"the body is larger than {self.max_body} bytes", connection="close")
         if self.signals.labels is None:
-            return _error(503, "the model is still loading", retry_after="1")
+            return answers.error(503, "the model is still loading", retry_after="1")
         labels = self.signals.labels
         forwarded = any(name == FORWARDED for name, _ in scope["headers"])
         try:
             counts, unknown = feedback.take(body, labels, forwarded=forwarded)
         except feedback.FeedbackError as error:
-            return _error(400, str(error))
+            return answers.error(400, str(error))
         elsewhere = await self._peers.ask(unknown) if self._peers and unknown else None
         feedback.settle(counts, unknown, labels, elsewhere)
-        return _json(200, counts)
+        return answers.document(200, counts)
 
     def _messages(self, answer: Answer, request_id: str) -> tuple[Message, Message]:
         headers = [
             *answer.headers,
             (b"content-length", b"%d" % len(answer.body)),
             (b"x-request-id", request_id.encode("latin-1")),
-            *self._about,
+            *(self._inference.about if self._inference else ()),
         ]
         if self._state.draining:
             # A gateway that keeps this connection would lose a request on it when the process ends.
             headers.append((b"connection", b"close"))
         head = {"type": "http.response.start", "status": answer.status, "headers": headers}
         return head, {"type": "http.response.body", "body": answer.body}
-
-
-def _origin(model: Model) -> str:
-    """Return the hash of the model's file and where it came from, as one header: each costs a microsecond."""
-    about = model.metadata
-    known = {"sha256": model.sha256, "data": about.data, "run": about.run, "registry": about.registry_version}
-    text = "; ".join(f"{name}={value}" for name, value in known.items() if value)
-    return "".join(each if " " <= each <= "~" else "?" for each in text)
-
-
-def _refusal(error: InferenceError) -> Answer:
-    extra: dict[int, dict[str, str]] = {
-        405: {"allow": "POST"},
-        413: {"connection": "close"},
-        503: {"retry_after": "1"},
-    }
-    return _error(error.status, str(error), **extra.get(error.status, {}))
 
 
 async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
@@ -282,21 +224,3 @@ async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
         if size > limit or not message.get("more_body", False):
             return b"".join(parts)
         message = await receive()
-
-
-def _read_headers(headers: Headers) -> tuple[str, bytes | None]:
-    """Return the caller's request id, or a new one, and the length of the JSON before binary tensors."""
-    request_id, json_bytes = "", None
-    for name, value in headers:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            request_id = value.decode("ascii")
-        elif name == b"inference-header-content-length":
-            json_bytes = value
-    return request_id or App.new_id(), json_bytes
-
-
-def _length(text: bytes) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise BadRequestError("Inference-Header-Content-Length must be a whole number", "json") from None

@@ -9,6 +9,7 @@ from typing import Any
 from model_server import __version__, protocol
 from model_server.app import App
 from model_server.engine import Engine, InferenceError, State
+from model_server.inference import new_id
 from model_server.metadata import ModelError
 from model_server.protocol import BadRequestError, InferRequest
 from model_server.schema import Schema, from_bytes
@@ -42,7 +43,6 @@ class Service:
         self._settings, self._state = settings, state
         self._schema = Schema(self._engine.model)
         self._requests = self._engine.signals.requests
-        self._new_id = app.new_id
         # Not at the top: only who serves gRPC needs its packages.
         messages: Any = importlib.import_module("model_server.grpc_messages")
         self._message = messages.message
@@ -77,7 +77,7 @@ class Service:
         requests = self._requests
         requests.in_flight += 1
         given = dict(context.invocation_metadata() or ()).get("x-request-id", "")
-        request_id = str(given)[:128] or self._new_id()
+        request_id = str(given)[:128] or new_id()
         status, text = 200, ""
         try:
             head = (("x-request-id", request_id), ("x-model-version", self._engine.version))

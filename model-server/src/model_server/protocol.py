@@ -1,8 +1,9 @@
 """What the Open Inference Protocol and this server agree on."""
 
 from array import array
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from model_server.model import Model
 
@@ -25,8 +26,7 @@ class BadRequestError(ValueError):
         self.kind, self.feature = kind, feature
 
 
-@dataclass(slots=True)
-class InferRequest:
+class InferRequest(msgspec.Struct, gc=False):
     """The rows to predict, flat and as the model reads them, and the caller's id.
 
     `violations` are (feature, kind) of values that were let pass as missing; `binary` asks for bytes as the answer.

@@ -5,21 +5,16 @@ rare objectives, zero as missing) and every machine without a compiler at instal
 """
 
 import ctypes
-import importlib.machinery
 from array import array
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model_server import native
 from model_server.metadata import ModelError
 
-_MISSING_LEFT, _CATEGORICAL = 1, 2
-_NODE = np.dtype(
-    [("threshold", "<f8"), ("feature", "<i4"), ("right", "<i4"), ("left", "<i4"), ("kind", "<i4"), ("words", "<i4"),
-     ("unused", "<i4")]
-)  # fmt: skip
+_MISSING_RIGHT, _CATEGORICAL, _SIZE = 1, 2, 2  # two flags, and how far the size of a set is shifted
+_NODE = np.dtype([("threshold", "<f8"), ("value", "<f8"), ("next", "<i8"), ("feature", "<u4"), ("kind", "<u4")])
 _IDENTITY, _SIGMOID, _EXPONENT, _SOFTMAX = range(4)
 _LINKS = {
     "binary": _SIGMOID, "cross_entropy": _SIGMOID, "multiclassova": _SIGMOID, "multiclass": _SOFTMAX,
@@ -27,7 +22,6 @@ _LINKS = {
     "regression": _IDENTITY, "regression_l1": _IDENTITY, "huber": _IDENTITY, "fair": _IDENTITY, "quantile": _IDENTITY,
     "mape": _IDENTITY, "lambdarank": _IDENTITY, "rank_xendcg": _IDENTITY, "": _IDENTITY,
 }  # fmt: skip
-MAX_NODES = 2**31 // _NODE.itemsize - 1  # addresses within the table are of 32 bits
 _Fields = dict[str, str]
 _Table = NDArray[np.void]
 
@@ -50,26 +44,13 @@ class _Forest(ctypes.Structure):
     )
 
 
-@cache
-def _library() -> ctypes.CDLL:
-    for ending in importlib.machinery.EXTENSION_SUFFIXES:
-        path = Path(__file__).with_name(f"_walk{ending}")
-        if path.exists():
-            # A walk takes microseconds: letting go of the interpreter meanwhile would cost more than it gives.
-            library = ctypes.PyDLL(str(path))
-            pointer, size = ctypes.c_void_p, ctypes.c_int64
-            for function in (library.walk_doubles, library.walk_singles):
-                function.argtypes = [pointer, pointer, size, size, pointer]
-                function.restype = None
-            return library
-    raise UnsupportedError("the library was not compiled when model-server was installed")
-
-
 class Forest:
     """A model in LightGBM's text format, for rows of `width` numbers."""
 
     def __init__(self, text: bytes, width: int, *, typecode: str = "d") -> None:
-        library = _library()
+        walk = native.function("walk", typecode)
+        if walk is None:
+            raise UnsupportedError("the library was not compiled when model-server was installed")
         head, trees = _read(text)
         if int(head["max_feature_idx"]) + 1 != width:
             features = int(head["max_feature_idx"]) + 1
@@ -80,13 +61,12 @@ class Forest:
         nodes, roots, depths, sets = _table(trees, width)
         # Kept here because the structure holds addresses alone.
         self._parts = (nodes, roots, depths, sets)
-        for name in ("left", "right"):
-            nodes[name] *= _NODE.itemsize
-        roots *= _NODE.itemsize
         pointers = [part.ctypes.data for part in self._parts]
-        self._forest = _Forest(*pointers, len(trees), self.outputs, link, int((nodes["words"] > 0).any()), scale)
+        self._forest = _Forest(
+            *pointers, len(trees), self.outputs, link, int((nodes["kind"] & _CATEGORICAL).any()), scale
+        )
         self._address = ctypes.addressof(self._forest)
-        self._walk = library.walk_doubles if typecode == "d" else library.walk_singles
+        self._walk = walk
         self._one = (ctypes.c_double * self.outputs)()
         self._out = ctypes.addressof(self._one)
 
@@ -120,74 +100,95 @@ def _link(head: _Fields) -> tuple[int, float]:
     return _LINKS[name], scale[0] if scale else 1.0
 
 
-def _table(trees: list[_Fields], width: int) -> tuple[_Table, NDArray[np.int32], NDArray[np.int32], NDArray[np.uint32]]:
+def _table(trees: list[_Fields], width: int) -> tuple[_Table, NDArray[np.int64], NDArray[np.int32], NDArray[np.uint32]]:
+    """Return the nodes of all trees, where each tree begins, how deep it is, and the words of all sets."""
     tables, roots, depths, sets = [], [0], [], [0]
     for tree in trees:
-        table, words = _tree(tree, roots[-1], len(sets), width)
+        table, depth, words = _tree(tree, roots[-1], len(sets), width)
         tables.append(table)
-        depths.append(_depth(table, roots[-1]))
+        depths.append(depth)
         roots.append(roots[-1] + len(table))
         sets += words
     nodes = np.concatenate(tables) if tables else np.zeros(1, _NODE)
-    if len(nodes) > MAX_NODES:
-        raise UnsupportedError(f"{len(nodes)} nodes")
-    return nodes, np.array(roots, np.int32), np.array(depths or [0], np.int32), np.array(sets, np.uint32)
+    nodes["next"] *= _NODE.itemsize
+    return (
+        nodes,
+        np.array(roots, np.int64) * _NODE.itemsize,
+        np.array(depths or [0], np.int32),
+        np.array(sets, np.uint32),
+    )
 
 
-def _tree(tree: _Fields, first: int, offset: int, width: int) -> tuple[_Table, list[int]]:
-    """Return a tree's nodes, inner ones before leaves, numbered from `first`; and the words of its sets."""
+def _tree(tree: _Fields, first: int, offset: int, width: int) -> tuple[_Table, int, list[int]]:
+    """Return a tree's nodes, numbered from `first`, its depth, and the words of its sets."""
     if tree.get("is_linear", "0") != "0":
         raise UnsupportedError("linear trees")
     leaves = _numbers(tree, "leaf_value")
     inner = len(leaves) - 1
     table = np.zeros(inner + len(leaves), _NODE)
-    table["threshold"][inner:] = leaves
-    table["left"][inner:] = table["right"][inner:] = first + np.arange(inner, len(table))
+    table["value"][inner:] = leaves
+    table["threshold"] = np.inf
     if not inner:
-        return table, []
+        table["next"] = first
+        return table, 0, []
+    sides = [_numbers(tree, f"{side}_child").astype(np.int64) for side in ("left", "right")]
+    children = np.stack([np.where(side >= 0, side, inner + ~side) for side in sides], axis=1)
+    levels = _levels(children, inner)
+    words = _splits(table[:inner], tree, offset, width)
+    # Level by level: so the right child follows the left one.
+    order = np.concatenate(levels)
+    place = np.empty(len(table), np.int64)
+    place[order] = np.arange(len(table))
+    table["next"][:inner] = first + place[children[:, 0]]
+    table["next"][inner:] = first + place[inner:]
+    return table[order], len(levels) - 1, words
+
+
+def _splits(nodes: _Table, tree: _Fields, offset: int, width: int) -> list[int]:
+    """Write how the inner nodes split, and return the words of the sets that they split by."""
     kinds = _numbers(tree, "decision_type").astype(np.int64)
     thresholds = _numbers(tree, "threshold")
-    for side in ("left", "right"):
-        child = _numbers(tree, f"{side}_child").astype(np.int64)
-        table[side][:inner] = first + np.where(child >= 0, child, inner + ~child)
-    table["feature"][:inner] = _numbers(tree, "split_feature").astype(np.int64)
+    features = _numbers(tree, "split_feature").astype(np.int64)
+    if features.min() < 0 or features.max() >= width:
+        raise ModelError("a tree of the LightGBM model is damaged")
+    nodes["feature"] = features
     missing = (kinds >> 2) & 3
     categorical = (kinds & 1).astype(bool)
     if ((missing == 1) & ~categorical).any():
         raise UnsupportedError("zero as missing")
     # Where training saw nothing missing, the library reads NaN as 0.
     left = np.where(missing == 2, (kinds & 2) > 0, thresholds >= 0)
-    table["threshold"][:inner] = thresholds
-    table["kind"][:inner] = np.where(categorical, _CATEGORICAL, np.where(left, _MISSING_LEFT, 0))
+    nodes["threshold"] = thresholds
+    nodes["kind"] = np.where(categorical, _CATEGORICAL, np.where(left, 0, _MISSING_RIGHT))
     if not categorical.any():
-        _check(table, first, inner, width)
-        return table, []
+        return []
     bounds = _numbers(tree, "cat_boundaries").astype(np.int64)
     chosen = thresholds[categorical].astype(np.int64)
     at = np.flatnonzero(categorical)
-    table["threshold"][at] = offset + bounds[chosen]
-    table["words"][at] = bounds[chosen + 1] - bounds[chosen]
-    _check(table, first, inner, width)
-    return table, [int(word) for word in tree["cat_threshold"].split()]
+    nodes["threshold"][at] = offset + bounds[chosen]
+    words = [int(word) for word in tree["cat_threshold"].split()]
+    sizes = bounds[chosen + 1] - bounds[chosen]
+    if bounds.min() < 0 or bounds.max() > len(words) or sizes.min() < 0:
+        raise ModelError("a set of categories of the LightGBM model is damaged")
+    nodes["kind"][at] |= (sizes << _SIZE).astype(np.uint32)
+    return words
 
 
-def _check(table: _Table, first: int, inner: int, width: int) -> None:
-    """Make sure that no walk can leave the table: the file may come from anywhere."""
-    children = np.concatenate([table["left"][:inner], table["right"][:inner]]) - first
-    features = table["feature"][:inner]
+def _levels(children: NDArray[np.int64], inner: int) -> list[NDArray[np.int64]]:
+    """Return a tree's nodes level by level from its root, the children of each side by side.
+
+    Raises ModelError when a walk could leave the tree or not end: the file may come from anywhere.
+    """
+    total = 2 * inner + 1
     # Each node but the root has one parent: then there is no way round in a circle.
-    if sorted(children.tolist()) != list(range(1, len(table))) or features.min() < 0 or features.max() >= width:
+    if sorted(children.ravel().tolist()) != list(range(1, total)):
         raise ModelError("a tree of the LightGBM model is damaged")
-
-
-def _depth(table: _Table, first: int) -> int:
-    depth, level = 0, np.zeros(1, np.int64)
-    while True:
-        below = np.concatenate([table["left"][level], table["right"][level]]) - first
-        level = np.unique(below[below != np.concatenate([level, level])])
-        if not len(level):
-            return depth
-        depth += 1
+    levels = [np.zeros(1, np.int64)]
+    while len(below := children[levels[-1][levels[-1] < inner]].ravel()):
+        levels.append(below)
+    if sum(map(len, levels)) != total:
+        raise ModelError("a tree of the LightGBM model is damaged")
+    return levels
 
 
 def _numbers(tree: _Fields, name: str) -> NDArray[np.float64]:
