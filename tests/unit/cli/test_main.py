@@ -1,5 +1,6 @@
 """The command line as a whole: options, exit codes for wrong input, and an answer at once."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -90,3 +91,12 @@ def test_refusals_of_the_api_server(status: int, body: bytes, code: int, text: s
     error = refusal("ModelRollout prod/fraud", status, body)
     assert error.code == code
     assert text in str(error)
+
+
+def test_options_of_the_operator_can_come_from_its_environment() -> None:
+    program = "import sys; sys.argv[1:] = ['operator']; from modelrollout.cli.main import main; main()"
+    environment = {**os.environ, "COLUMNS": "200", "MODELROLLOUT_PROMETHEUS_KEY_FILE": "tls.key"}
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "a client key needs its certificate" in result.stderr

@@ -109,6 +109,16 @@ def test_backtest_without_usable_data(words, code):
     assert found.stderr.startswith("error: ")
 
 
+def test_backtest_logs_in_as_the_operator_does():
+    words = ("--stable", "a", "--candidate", "b", "--start", "1", "--end", "900", "--prometheus-key-file", "tls.key")
+    found = run("backtest", "-f", CANARY, "--prometheus", "https://127.0.0.1:9", *words)
+    assert found.exit_code == 2
+    assert found.stderr == "error: --prometheus-*: a client key needs its certificate\n"
+    found = run("backtest", "-f", CANARY, "--prometheus", "https://127.0.0.1:9", *words, "--prometheus-cert-file", "x")
+    assert found.exit_code == 3
+    assert "there is no file x" in found.stderr
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("canary*.yaml")), ids=lambda path: path.stem)
 def test_the_examples_pass_lint(path):
     found = run("lint", "-f", path, "-o", "json")

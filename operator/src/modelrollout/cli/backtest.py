@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from modelrollout.adapters.prometheus.access import Access, headers_of
+from modelrollout.adapters.prometheus.access import Access
 from modelrollout.adapters.prometheus.answers import Garbage
 from modelrollout.adapters.prometheus.client import PrometheusClient, QueryError
 from modelrollout.adapters.prometheus.presets import Presets
@@ -20,7 +20,7 @@ from modelrollout.api.units import format_duration, parse_duration, parse_percen
 from modelrollout.backtest.recording import InvalidRecording, Recording, load
 from modelrollout.backtest.replay import Decision, NoTrial, replay
 from modelrollout.backtest.source import Trial, readings, record
-from modelrollout.cli.errors import CliError, ExitCode
+from modelrollout.cli.errors import CliError, ExitCode, usage
 from modelrollout.cli.files import one_rollout, read_text
 from modelrollout.cli.offline import Report
 from modelrollout.simulate import report_html
@@ -40,8 +40,7 @@ class Asked:
     stable: str | None
     candidate: str | None
     namespace: str | None
-    access: dict[str, Any]
-    headers: list[str]
+    access: Access
 
 
 def run(rollout_file: Path, asked: Asked, output: Report) -> None:
@@ -93,20 +92,15 @@ def _trial(rollout: ModelRollout, file: Path, asked: Asked, recording: Recording
 def _record(trial: Trial, presets: Presets, asked: Asked) -> Recording:
     if asked.start is None or asked.end is None:
         raise CliError(ExitCode.USAGE, "--prometheus needs --start and --end, for instance 2026-01-05T12:00:00Z")
-    try:
+    with usage("--window"):
         step = int(parse_duration(asked.window).total_seconds())
-    except ValueError as error:
-        raise CliError(ExitCode.USAGE, f"--window: {error}") from None
     if not 1 <= step <= 300:
         raise CliError(ExitCode.USAGE, "--window: must be from 1s to 5m: the scrape interval")
     start, end = _unix("--start", asked.start) // step * step, _unix("--end", asked.end) // step * step
     if not 0 < end - start <= step * 50_000:
         raise CliError(ExitCode.USAGE, "--end: must be after --start, by at most 50000 windows")
-    try:
-        access = Access(headers=headers_of(asked.headers), **asked.access)
-        client = PrometheusClient(str(asked.prometheus), access=access, count=lambda _: None, timeout=30.0)
-    except ValueError as error:
-        raise CliError(ExitCode.USAGE, f"--prometheus: {error}") from None
+    with usage("--prometheus"):
+        client = PrometheusClient(str(asked.prometheus), access=asked.access, count=lambda _: None, timeout=30.0)
     try:
         return record(trial, presets, client, (start, end, step))
     except (QueryError, Garbage) as error:

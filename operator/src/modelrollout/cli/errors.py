@@ -45,3 +45,12 @@ def reported() -> Iterator[None]:
         # The reader of a pipe has seen enough; Python must not complain when it flushes at exit.
         sys.stdout = None
         raise typer.Exit(int(ExitCode.OK)) from None
+
+
+@contextmanager
+def usage(option: str) -> Iterator[None]:
+    """Turn a ValueError into a fault of what an option was given."""
+    try:
+        yield
+    except ValueError as error:
+        raise CliError(ExitCode.USAGE, f"{option}: {error}") from None

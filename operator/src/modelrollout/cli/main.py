@@ -242,7 +242,8 @@ def operator(ctx: typer.Context) -> None:
     from modelrollout.runtime.main import operator_command
 
     inner = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-    inner.command("operator")(operator_command)
+    # Each option has its variable: MODELROLLOUT_PROMETHEUS_URL for --prometheus-url.
+    inner.command("operator", context_settings={"auto_envvar_prefix": "MODELROLLOUT"})(operator_command)
     inner(args=ctx.args, prog_name="modelrollout operator")
 
 

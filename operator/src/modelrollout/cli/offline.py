@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from modelrollout.cli.errors import reported
+from modelrollout.adapters.prometheus import options
+from modelrollout.adapters.prometheus.access import Access, headers_of
+from modelrollout.cli.errors import reported, usage
 
 TRY = "Try"
 
@@ -73,14 +75,14 @@ def backtest(
     stable: Annotated[str | None, typer.Option(metavar="REVISION", help="Else as recorded or as status says.")] = None,
     candidate: Annotated[str | None, typer.Option(metavar="REVISION", help="The same.")] = None,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", metavar="NS", help="Of the series.")] = None,
-    prometheus_token_file: Annotated[Path | None, typer.Option(help="Bearer token.")] = None,
-    prometheus_username_file: Annotated[Path | None, typer.Option(help="User name, for basic authentication.")] = None,
-    prometheus_password_file: Annotated[Path | None, typer.Option(help="Its password.")] = None,
-    prometheus_ca_file: Annotated[Path | None, typer.Option(help="Who may vouch for Prometheus.")] = None,
-    prometheus_insecure: Annotated[bool, typer.Option("--prometheus-insecure", help="Take any certificate.")] = False,
-    prometheus_header: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE|NAME=@FILE", help="Send it too; repeat for more.")
-    ] = None,
+    prometheus_token_file: options.TokenFile = None,
+    prometheus_username_file: options.UsernameFile = None,
+    prometheus_password_file: options.PasswordFile = None,
+    prometheus_ca_file: options.CaFile = None,
+    prometheus_cert_file: options.CertFile = None,
+    prometheus_key_file: options.KeyFile = None,
+    prometheus_insecure: options.Insecure = False,
+    prometheus_header: options.Header = None,
     output: ReportOption = Report.TEXT,
 ) -> None:
     """Replay recorded Prometheus data through the operator's judge: what would have been decided, and when.
@@ -90,13 +92,17 @@ def backtest(
     with reported():
         from modelrollout.cli import backtest as replaying
 
-        access = {
-            "token_file": prometheus_token_file,
-            "username_file": prometheus_username_file,
-            "password_file": prometheus_password_file,
-            "ca_file": prometheus_ca_file,
-            "insecure": prometheus_insecure,
-        }
+        with usage("--prometheus-*"):
+            access = Access(
+                token_file=prometheus_token_file,
+                username_file=prometheus_username_file,
+                password_file=prometheus_password_file,
+                ca_file=prometheus_ca_file,
+                cert_file=prometheus_cert_file,
+                key_file=prometheus_key_file,
+                insecure=prometheus_insecure,
+                headers=headers_of(prometheus_header or []),
+            )
         asked = replaying.Asked(
             data=data,
             prometheus=prometheus,
@@ -108,7 +114,6 @@ def backtest(
             candidate=candidate,
             namespace=namespace,
             access=access,
-            headers=prometheus_header or [],
         )
         replaying.run(rollout, asked, output)
 

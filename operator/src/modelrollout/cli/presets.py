@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelrollout.cli.errors import CliError, ExitCode, reported
+from modelrollout.adapters.prometheus import options
+from modelrollout.adapters.prometheus.access import Access, headers_of
+from modelrollout.cli.errors import CliError, ExitCode, reported, usage
 from modelrollout.cli.options import OutputOption, dns_label
 
 if TYPE_CHECKING:
-    from modelrollout.adapters.prometheus.access import Access
     from modelrollout.adapters.prometheus.client import PrometheusClient
     from modelrollout.adapters.prometheus.inventory import Finding
     from modelrollout.adapters.prometheus.presets import Preset, Presets
@@ -90,29 +90,28 @@ def check_presets(
     ] = None,
     preset: Annotated[str | None, typer.Option(metavar="PRESET", help="Only this one.")] = None,
     output: OutputOption = None,
-    prometheus_token_file: Annotated[Path | None, typer.Option(help="Bearer token.")] = None,
-    prometheus_username_file: Annotated[Path | None, typer.Option(help="User name, for basic authentication.")] = None,
-    prometheus_password_file: Annotated[Path | None, typer.Option(help="Its password.")] = None,
-    prometheus_ca_file: Annotated[Path | None, typer.Option(help="Who may vouch for Prometheus.")] = None,
-    prometheus_cert_file: Annotated[Path | None, typer.Option(help="Client certificate.")] = None,
-    prometheus_key_file: Annotated[Path | None, typer.Option(help="Key of the client certificate.")] = None,
-    prometheus_insecure: Annotated[bool, typer.Option("--prometheus-insecure", help="Take any certificate.")] = False,
-    prometheus_header: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE|NAME=@FILE", help="Send it too; repeat for more.")
-    ] = None,
+    prometheus_token_file: options.TokenFile = None,
+    prometheus_username_file: options.UsernameFile = None,
+    prometheus_password_file: options.PasswordFile = None,
+    prometheus_ca_file: options.CaFile = None,
+    prometheus_cert_file: options.CertFile = None,
+    prometheus_key_file: options.KeyFile = None,
+    prometheus_insecure: options.Insecure = False,
+    prometheus_header: options.Header = None,
 ) -> None:
     """Ask Prometheus which metrics and labels of each preset really exist in a namespace. No cluster is needed."""
     with reported():
-        access = _access(
-            prometheus_header or [],
-            token_file=prometheus_token_file,
-            username_file=prometheus_username_file,
-            password_file=prometheus_password_file,
-            ca_file=prometheus_ca_file,
-            cert_file=prometheus_cert_file,
-            key_file=prometheus_key_file,
-            insecure=prometheus_insecure,
-        )
+        with usage("--prometheus-*"):
+            access = Access(
+                token_file=prometheus_token_file,
+                username_file=prometheus_username_file,
+                password_file=prometheus_password_file,
+                ca_file=prometheus_ca_file,
+                cert_file=prometheus_cert_file,
+                key_file=prometheus_key_file,
+                insecure=prometheus_insecure,
+                headers=headers_of(prometheus_header or []),
+            )
         presets = _installed()
         chosen = [_known(presets, preset)] if preset else [presets[one] for one in presets.names]
         findings = _examined(_client(prometheus, access), chosen, namespace, name)
@@ -137,22 +136,11 @@ def _known(presets: "Presets", name: str) -> "Preset":
         raise CliError(ExitCode.USAGE, str(error).removeprefix("spec.analysis.preset: ")) from None
 
 
-def _access(headers: list[str], **options: Any) -> "Access":
-    from modelrollout.adapters.prometheus.access import Access, headers_of
-
-    try:
-        return Access(headers=headers_of(headers), **options)
-    except ValueError as error:
-        raise CliError(ExitCode.USAGE, f"--prometheus-*: {error}") from None
-
-
-def _client(url: str, access: "Access") -> "PrometheusClient":
+def _client(url: str, access: Access) -> "PrometheusClient":
     from modelrollout.adapters.prometheus.client import PrometheusClient
 
-    try:
+    with usage("--prometheus"):
         return PrometheusClient(url, access=access, count=lambda _: None, timeout=10.0)
-    except ValueError as error:
-        raise CliError(ExitCode.USAGE, f"--prometheus: {error}") from None
 
 
 def _examined(

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 import typer
 
 from modelrollout import __version__
+from modelrollout.adapters.prometheus import options as prometheus
 from modelrollout.adapters.prometheus.access import Access, headers_of
 from modelrollout.adapters.prometheus.metrics import PrometheusMetrics
 from modelrollout.adapters.prometheus.servers import plain
@@ -31,39 +32,14 @@ def operator(  # noqa: PLR0913, PLR0917
     prometheus_url: Annotated[
         str, typer.Option(envvar="MODELROLLOUT_PROMETHEUS_URL", help="Where Prometheus answers queries.")
     ] = "http://prometheus:9090",
-    prometheus_token_file: Annotated[
-        Path | None,
-        typer.Option(envvar="MODELROLLOUT_PROMETHEUS_TOKEN_FILE", help="Bearer token, read anew when it changes."),
-    ] = None,
-    prometheus_username_file: Annotated[
-        Path | None,
-        typer.Option(envvar="MODELROLLOUT_PROMETHEUS_USERNAME_FILE", help="User name, for basic authentication."),
-    ] = None,
-    prometheus_password_file: Annotated[
-        Path | None,
-        typer.Option(envvar="MODELROLLOUT_PROMETHEUS_PASSWORD_FILE", help="Its password, read anew when it changes."),
-    ] = None,
-    prometheus_ca_file: Annotated[
-        Path | None, typer.Option(envvar="MODELROLLOUT_PROMETHEUS_CA_FILE", help="Who may vouch for Prometheus.")
-    ] = None,
-    prometheus_cert_file: Annotated[
-        Path | None, typer.Option(envvar="MODELROLLOUT_PROMETHEUS_CERT_FILE", help="Client certificate.")
-    ] = None,
-    prometheus_key_file: Annotated[
-        Path | None, typer.Option(envvar="MODELROLLOUT_PROMETHEUS_KEY_FILE", help="Key of the client certificate.")
-    ] = None,
-    prometheus_insecure: Annotated[
-        bool,
-        typer.Option("--prometheus-insecure", envvar="MODELROLLOUT_PROMETHEUS_INSECURE", help="Take any certificate."),
-    ] = False,
-    prometheus_header: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="MODELROLLOUT_PROMETHEUS_HEADER",
-            metavar="NAME=VALUE|NAME=@FILE",
-            help="Send this header too, for instance X-Scope-OrgID=team-a; repeat for more.",
-        ),
-    ] = None,
+    prometheus_token_file: prometheus.TokenFile = None,
+    prometheus_username_file: prometheus.UsernameFile = None,
+    prometheus_password_file: prometheus.PasswordFile = None,
+    prometheus_ca_file: prometheus.CaFile = None,
+    prometheus_cert_file: prometheus.CertFile = None,
+    prometheus_key_file: prometheus.KeyFile = None,
+    prometheus_insecure: prometheus.Insecure = False,
+    prometheus_header: prometheus.Header = None,
     prometheus_allow: Annotated[
         list[str] | None,
         typer.Option(
@@ -137,16 +113,19 @@ def operator(  # noqa: PLR0913, PLR0917
         port=port,
     )
     metrics = OperatorMetrics()
-    access = _access(
-        prometheus_header or [],
-        token_file=prometheus_token_file,
-        username_file=prometheus_username_file,
-        password_file=prometheus_password_file,
-        ca_file=prometheus_ca_file,
-        cert_file=prometheus_cert_file,
-        key_file=prometheus_key_file,
-        insecure=prometheus_insecure,
-    )
+    try:
+        access = Access(
+            token_file=prometheus_token_file,
+            username_file=prometheus_username_file,
+            password_file=prometheus_password_file,
+            ca_file=prometheus_ca_file,
+            cert_file=prometheus_cert_file,
+            key_file=prometheus_key_file,
+            insecure=prometheus_insecure,
+            headers=headers_of(prometheus_header or []),
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--prometheus-*") from None
     allow = [_checked("--prometheus-allow", url, plain) for url in prometheus_allow or []]
     provider = _checked(
         "--prometheus-url",
@@ -177,13 +156,6 @@ async def _run(options: Options, provider: PrometheusMetrics, metrics: OperatorM
         return 1
     finally:
         provider.close()
-
-
-def _access(headers: list[str], **options: Any) -> Access:
-    try:
-        return Access(headers=headers_of(headers), **options)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--prometheus-*") from None
 
 
 def _format(text: str) -> logs.Format:
