@@ -14,7 +14,7 @@ import numpy as np
 from modelrollout.api.metrics import Metric
 from modelrollout.api.status import Reason, Verdict
 from modelrollout.api.units import parse_percent
-from modelrollout.core.evidence import counters, dispersion, eprocess, ordinal, wording
+from modelrollout.core.evidence import counters, dispersion, eprocess, histograms, ordinal, wording
 from modelrollout.core.evidence.boundaries import Cells, above, checksum, choose
 from modelrollout.core.evidence.case import Case, Outcome, Test
 from modelrollout.core.evidence.dispersion import Dispersion
@@ -123,12 +123,7 @@ class Latency(Subject):
         """Choose boundaries from stable's past; where that is too short, from its first windows."""
         if len(bounds) < 3:
             return case.no_data(Reason.UNREADABLE, "no latency histogram of stable yet"), first
-        before = _recent(reading.past, bounds)
-        windows = counters.buckets(reading, reading.stable, bounds, first)
-        start, held = first, before
-        while held[-1] < MIN_PAST and start < len(reading.instants) - 2:
-            held = held + np.array(windows[start - first], dtype=np.float64)
-            start += 1
+        held, start = histograms.filled(_recent(reading.past, bounds), reading, bounds, first, MIN_PAST)
         if held[-1] < MIN_PAST:
             text = f"counting stable's latency first: {held[-1]:.0f} of {MIN_PAST} requests"
             return case.no_data(Reason.WAITING, text), start
@@ -206,10 +201,7 @@ def _differ(stable: Sequence[float], candidate: Sequence[float]) -> str | None:
 def _recent(past: Past | None, bounds: Sequence[float]) -> ordinal.Floats:
     """Return cumulative counts of the newest requests in stable's past."""
     held = np.zeros(len(bounds))
-    if past is None or len(past.instants) < 2:
-        return held
-    reading = Reading(past.instants, past.stable)
-    for row in reversed(counters.buckets(reading, past.stable, bounds, 0)):
+    for row in reversed(histograms.past_rows(past, bounds)):
         held = held + np.array(row, dtype=np.float64)
         if held[-1] >= RECENT:
             break
@@ -218,15 +210,10 @@ def _recent(past: Past | None, bounds: Sequence[float]) -> ordinal.Floats:
 
 def _slow_cells(past: Past | None, bounds: Sequence[float], place: int) -> list[list[dispersion.Cell]]:
     """Return requests and slow ones of each source in each stretch of stable's past."""
-    if past is None or len(past.instants) < 2:
-        return []
-    reading = Reading(past.instants, past.stable)
-    rows = []
-    for source in sorted({one.source for one in past.stable}):
-        mine = tuple(one for one in past.stable if one.source == source)
-        cumulative = counters.buckets(reading, mine, bounds, 0)
-        rows.append([(row[-1], max(0, row[-1] - row[place])) for row in cumulative])
-    return [list(minute) for minute in zip(*rows, strict=True)]
+    return [
+        [(row[-1], max(0, row[-1] - row[place])) for row in stretch]
+        for stretch in histograms.past_rows_by_source(past, bounds)
+    ]
 
 
 def _slow(cells: ordinal.Floats, at: int) -> tuple[int, int]:

@@ -14,12 +14,12 @@ import numpy as np
 from modelrollout.api.metrics import Metric
 from modelrollout.api.status import Reason, Tally, Verdict, VerdictKind
 from modelrollout.api.units import parse_percent
-from modelrollout.core.evidence import counters, dispersion, distance, two_sample, wording
+from modelrollout.core.evidence import counters, dispersion, distance, histograms, two_sample, wording
 from modelrollout.core.evidence.boundaries import checksum
 from modelrollout.core.evidence.case import Case, Outcome, Test
 from modelrollout.core.evidence.distance import Floats
 from modelrollout.core.evidence.metrics.subject import Subject
-from modelrollout.core.evidence.windows import Past, Reading
+from modelrollout.core.evidence.windows import Past
 from modelrollout.core.evidence.wording import MAX_LOG_DOUBT
 
 QUANTILES: Final = (0.2, 0.5, 0.8)
@@ -152,20 +152,14 @@ class Predictions(Subject):
 
 def _begin(case: Case, bounds: Sequence[float], first: int) -> tuple[Memory | Verdict, int]:
     """Choose boundaries from stable's past; where that is too short, from its first windows."""
-    past, reading = case.reading.past or Past(), case.reading
-    held, start = np.zeros(len(bounds)), first
-    if len(past.instants) > 1:
-        for row in counters.buckets(Reading(past.instants, past.stable), past.stable, bounds, 0):
-            held = held + np.array(row, dtype=np.float64)
-    windows = counters.buckets(reading, reading.stable, bounds, first)
-    while held[-1] < MIN_PAST and start < len(reading.instants) - 2:
-        held = held + np.array(windows[start - first], dtype=np.float64)
-        start += 1
+    reading = case.reading
+    before = np.array(histograms.past_rows(reading.past, bounds), dtype=np.float64).reshape(-1, len(bounds))
+    held, start = histograms.filled(before.sum(axis=0), reading, bounds, first, MIN_PAST)
     if held[-1] < MIN_PAST:
         text = f"counting stable's predictions first: {held[-1]:.0f} of {MIN_PAST}"
         return case.no_data(Reason.WAITING, text), start
     places = choose(held)
-    phi = _scatter(past, bounds, places[0], parse_percent(case.analysis.false_rollback))
+    phi = _scatter(reading.past, bounds, places[0], parse_percent(case.analysis.false_rollback))
     state = distance.begin(held[list(places)], float(held[-1]))
     return Memory(reading.instants[start], checksum(bounds), places, phi, state), start
 
@@ -180,17 +174,13 @@ def choose(held: Floats) -> tuple[int, ...]:
     return tuple(sorted(chosen))
 
 
-def _scatter(past: Past, bounds: Sequence[float], place: int, alpha: float) -> float:
+def _scatter(past: Past | None, bounds: Sequence[float], place: int, alpha: float) -> float:
     """Return how much more the share below a boundary scattered over stable's past than independent values would."""
-    if len(past.instants) < 2:
-        return 1.0
-    rows = []
-    for source in sorted({one.source for one in past.stable}):
-        mine = tuple(one for one in past.stable if one.source == source)
-        cumulative = counters.buckets(Reading(past.instants, past.stable), mine, bounds, 0)
-        rows.append([(row[-1], min(row[place], row[-1])) for row in cumulative])
-    phi = dispersion.measure([list(minute) for minute in zip(*rows, strict=True)], alpha).phi
-    return float(f"{phi:.4g}")
+    cells = [
+        [(row[-1], min(row[place], row[-1])) for row in stretch]
+        for stretch in histograms.past_rows_by_source(past, bounds)
+    ]
+    return float(f"{dispersion.measure(cells, alpha).phi:.4g}")
 
 
 def _more(memory: Memory, safe: float, need: float) -> int:
