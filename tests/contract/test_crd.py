@@ -72,7 +72,14 @@ def test_unknown_fields_inside_the_template_are_kept(api: Kube, namespace: str) 
 def test_defaults_are_shown(rollout: Document) -> None:
     spec = rollout["spec"]
     assert spec["replicas"] == 1
-    assert spec["strategy"] == {"type": "Canary", "minStepDuration": "60s", "guard": {"duration": "10m"}}
+    assert spec["strategy"] == {
+        "type": "Canary",
+        "minStepDuration": "60s",
+        "guard": {"duration": "10m"},
+        "surge": "100%",
+        "floor": "25%",
+        "onNewTemplate": "Replace",
+    }
     assert spec["traffic"]["gatewayAPI"]["pathPrefix"] == "/"
     assert [metric["name"] for metric in spec["analysis"]["metrics"]] == ["errors", "latency"]
     assert spec["deletionPolicy"] == "Orphan"

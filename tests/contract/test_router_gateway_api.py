@@ -7,9 +7,11 @@ import pytest
 
 from modelrollout.adapters.kubernetes.cache import Routes
 from modelrollout.adapters.kubernetes.client import Api
+from modelrollout.adapters.kubernetes.resources import HTTP_ROUTES
 from modelrollout.adapters.routers import Routers
 from modelrollout.api.resource import ModelRollout
 from modelrollout.core.observed import Route
+from modelrollout.core.split import Split
 from modelrollout.ports import Key, TerminalError
 from tests.support.kube import Kube
 from tests.support.rollouts import rollout_in
@@ -31,15 +33,15 @@ class Setting:
         self.router = Routers(connection, self.routes).router_for(rollout)
 
     async def set(self, weights: Mapping[str, int], latch: str | None = None) -> None:
-        await self.router.set(self.rollout, weights, latch)
+        await self.router.set(self.rollout, Split(weights), latch)
 
     def raw(self) -> dict[str, Any]:
         return self.api.get("HTTPRoute", "fraud", api=GATEWAY, namespace=self.key.namespace)
 
     def route(self) -> Route:
         """Read the route back as a watch would bring it."""
-        self.routes.event("MODIFIED", self.raw())
-        found = self.router.read(self.rollout, self.routes.get(self.key))
+        self.routes.event(HTTP_ROUTES, "MODIFIED", self.raw())
+        found = self.router.read(self.rollout)
         assert found is not None
         return found
 
@@ -97,7 +99,7 @@ async def test_weights_are_written_in_order_and_read_back(setting: Setting) -> N
 
 async def test_our_own_write_is_in_the_cache_at_once(setting: Setting) -> None:
     await setting.set({STABLE: 100})
-    found = setting.router.read(setting.rollout, setting.routes.get(setting.key))
+    found = setting.router.read(setting.rollout)
     assert found is not None
     assert dict(found.weights) == {STABLE: 100}
     assert setting.changed == [setting.key]
@@ -246,7 +248,7 @@ async def test_the_route_of_somebody_else_is_not_taken_over(setting: Setting) ->
 
 
 async def test_a_route_that_was_never_watched_reads_as_none(setting: Setting) -> None:
-    assert setting.router.read(setting.rollout, setting.routes.get(setting.key)) is None
+    assert setting.router.read(setting.rollout) is None
 
 
 async def test_deletion_policy_delete_makes_the_rollout_the_owner(api: Kube, connection: Api, namespace: str) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from modelrollout.api.status import Phase
 from modelrollout.core.actions import Action, DeleteRevision, SaveStatus, ScaleRevision, SetRoute
-from modelrollout.core.capacity import needed
+from modelrollout.core.capacity import pods_for
+from modelrollout.core.split import Split
 from tests.support.world import SPEC, Died, Model, Refused, World, settled
 
 SHORT = {
@@ -45,8 +46,8 @@ class Rules:
         if type(action).__name__ == self.refused:
             raise Refused
         match action:
-            case SetRoute(weights):
-                self.route(weights)
+            case SetRoute(split):
+                self.route(dict(split.weights))
             case ScaleRevision(revision, replicas):
                 self.scale(revision, replicas)
             case DeleteRevision(revision):
@@ -62,15 +63,15 @@ class Rules:
         assert made is not None
         assert sum(weights.values()) == 100
         assert set(weights) <= set(world.pods), "a weight for a revision that does not exist"
-        replicas = world.spec["replicas"]
         for revision, weight in weights.items():
             risen = weight > world.weights.get(revision, 0)
             back = made.status.phase is Phase.ROLLED_BACK or revision == made.status.stable
             if risen and not back:
-                assert world.ready(revision) >= needed(replicas, weight), "traffic before capacity"
+                needed = pods_for(world.rollout().spec, weight).candidate
+                assert world.ready(revision) >= needed, "traffic before capacity"
             assert (made.status.attempt, revision) not in self.rejected, "a rejected candidate got traffic again"
         if made.status.phase is Phase.ROLLED_BACK:
-            assert made.actions[0] == SetRoute(weights, made.actions[0].latch)  # type: ignore[union-attr]
+            assert made.actions[0] == SetRoute(Split(weights), made.actions[0].latch)  # type: ignore[union-attr]
             self.rejected.add((made.status.attempt, made.status.target or ""))
 
     def scale(self, revision: str, replicas: int) -> None:

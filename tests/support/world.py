@@ -26,6 +26,7 @@ from modelrollout.core.evidence.windows import Reading, Series
 from modelrollout.core.observed import Observed, Request, Route, Workload
 from modelrollout.core.plan import plan
 from modelrollout.core.settings import Settings
+from modelrollout.core.split import Split
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 SPEC = {
@@ -87,7 +88,7 @@ class World:
     saved: Status = field(default_factory=Status)
     working: Status | None = None
     pods: dict[str, Pods] = field(default_factory=dict)
-    weights: dict[str, int] = field(default_factory=dict)
+    split: Split = field(default_factory=Split)
     latch: str | None = None
     route_changed: datetime | None = None
     prometheus: bool = True
@@ -125,6 +126,11 @@ class World:
             instant = int(self.now.timestamp())
             if instant % self.window == 0 and self.prometheus:
                 self.history[instant] = dict(self.counters)
+
+    @property
+    def weights(self) -> dict[str, int]:
+        """Return the weights of the route as written."""
+        return dict(self.split.weights)
 
     def _serve(self) -> None:
         for revision, weight in self.weights.items():
@@ -183,9 +189,7 @@ class World:
                 )
                 for r, p in self.pods.items()
             },
-            route=Route(dict(self.weights), current=True, accepted=accepted, latch=self.latch)
-            if self.weights
-            else None,
+            route=Route(self.split, current=True, accepted=accepted, latch=self.latch) if self.weights else None,
             readings=self._readings(),
             request=self.request,
         )
@@ -249,8 +253,8 @@ class World:
                 self.pods[revision] = Pods(replicas, since, ready)
             case DeleteRevision(revision):
                 self.pods.pop(revision, None)
-            case SetRoute(weights, latch):
-                self.weights, self.latch, self.route_changed = dict(weights), latch, self.now
+            case SetRoute(split, latch):
+                self.split, self.latch, self.route_changed = split, latch, self.now
             case SaveStatus():
                 self.saved = Status.model_validate_json(made.status.model_dump_json())
                 self.working = made.status

@@ -7,9 +7,11 @@ from typing import Any, Protocol
 
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.status import Move, Status
-from modelrollout.core.actions import Watch
+from modelrollout.api.strategy import Comparer
+from modelrollout.core.actions import OpenGate, Watch
 from modelrollout.core.evidence.windows import Reading
-from modelrollout.core.observed import Route
+from modelrollout.core.observed import GateResult, Route
+from modelrollout.core.split import Split
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,6 +51,15 @@ class Cluster(Protocol):
     async def delete_revision(self, rollout: ModelRollout, revision: str) -> None:
         """Delete Deployment and Service of a revision; absent ones are fine."""
 
+    async def apply_preview(self, rollout: ModelRollout, revision: str) -> None:
+        """Point the Service `<name>-preview` at a revision."""
+
+    async def apply_comparer(self, rollout: ModelRollout, stable: str, candidate: str, settings: Comparer) -> None:
+        """Apply Deployment and Service of the comparer between two revisions."""
+
+    async def delete_comparer(self, rollout: ModelRollout) -> None:
+        """Delete Deployment and Service of the comparer; absent ones are fine."""
+
     async def save_status(self, rollout: ModelRollout, status: Status) -> str:
         """Write the status at the rollout's resourceVersion; returns the new one. ConflictError when stale."""
 
@@ -62,11 +73,44 @@ class Cluster(Protocol):
 class TrafficRouter(Protocol):
     """One way to split requests; one file each under adapters/routers."""
 
-    async def set(self, rollout: ModelRollout, weights: Mapping[str, int], latch: str | None) -> None:
-        """Write the route with these weights."""
+    def check(self, rollout: ModelRollout) -> None:
+        """Raise TerminalError where a field or step cannot be honoured: it names router, field or step, and remedy."""
 
-    def read(self, rollout: ModelRollout, raw: Mapping[str, Any] | None) -> Route | None:
-        """Interpret the route object as last watched."""
+    async def set(self, rollout: ModelRollout, split: Split, latch: str | None) -> None:
+        """Write the route so that it says this. TerminalError where the route is somebody else's."""
+
+    def read(self, rollout: ModelRollout) -> Route | None:
+        """Interpret the route as last watched or written; None where there is none yet.
+
+        Without a word of the gateway (a router whose objects have no status) a route counts as accepted as it is
+        written. The split of a route that says what we wrote equals what was written, order of weights included.
+        """
+
+
+class Gates(Protocol):
+    """Carries out the checks of gates, each once, in the background."""
+
+    def result(self, key: Key) -> GateResult | None:
+        """Return how far the check is that was opened last for a rollout; None where none was, or it was closed."""
+
+    async def open(self, rollout: ModelRollout, gate: OpenGate) -> None:
+        """Begin a check, or look after one that an earlier operator began. Idempotent for an id.
+
+        TerminalError where it can never be carried out as it is written.
+        """
+
+    async def close(self, rollout: ModelRollout, ident: str) -> None:
+        """Stop a check and forget what came of it; one that is over, or unknown, is fine."""
+
+    def forget(self, key: Key) -> None:
+        """Forget a rollout that is gone."""
+
+
+class Notifier(Protocol):
+    """Tells people of moves, outside of the cluster."""
+
+    def notify(self, rollout: ModelRollout, move: Move) -> None:
+        """Send a move on its way; never raises and never waits."""
 
 
 class Metrics(Protocol):

@@ -7,6 +7,7 @@ import pytest
 from modelrollout.api.status import Phase, VerdictKind
 from modelrollout.core.actions import EnsureRevision, SaveStatus, SetRoute
 from modelrollout.core.plan import plan
+from modelrollout.core.split import Split
 from tests.support.world import SPEC, Died, Model, World, settled
 
 
@@ -287,7 +288,7 @@ def test_a_route_that_somebody_else_changed_is_put_right_and_reported_once():
     world = pushed()
     world.run(60, until=lambda w: w.status.weights.candidate == 5)
     world.run(5)
-    world.weights = {"r1": 0, "r2": 100}
+    world.split = Split({"r1": 0, "r2": 100})
     world.run(10)
     assert world.weights == {"r1": 95, "r2": 5}
     assert [move.move for move in world.announced].count("Corrected") == 1

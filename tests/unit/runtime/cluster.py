@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from modelrollout.adapters.notify import Silent
 from modelrollout.api.base import API_VERSION, KIND
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.status import Move, Status
-from modelrollout.core.actions import Watch
+from modelrollout.api.strategy import Comparer
+from modelrollout.core.actions import OpenGate, Watch
 from modelrollout.core.evidence.windows import Reading
-from modelrollout.core.observed import Route, Workload
+from modelrollout.core.observed import ComparerState, GateResult, Route, Workload
 from modelrollout.core.settings import Settings
+from modelrollout.core.split import Split
 from modelrollout.ports import ConflictError, Key
 from modelrollout.runtime.collector import Collector
 from modelrollout.runtime.memory import Memories
@@ -100,25 +103,51 @@ class Cluster:
 
     # ports.TrafficRouter
 
-    async def set(self, rollout: ModelRollout, weights: Mapping[str, int], latch: str | None) -> None:
-        self._call("route")
-        self.weights, self.latch = dict(weights), latch
+    def check(self, rollout: ModelRollout) -> None:
+        """Any rollout can be routed."""
 
-    def read(self, rollout: ModelRollout, raw: Mapping[str, Any] | None) -> Route | None:
+    async def set(self, rollout: ModelRollout, split: Split, latch: str | None) -> None:
+        self._call("route")
+        self.weights, self.latch = dict(split.weights), latch
+
+    def read(self, rollout: ModelRollout) -> Route | None:
         if self.weights is None:
             return None
-        return Route(weights=self.weights, current=True, accepted=True, latch=self.latch)
+        return Route(Split(self.weights), current=True, accepted=True, latch=self.latch)
+
+    async def apply_preview(self, rollout: ModelRollout, revision: str) -> None:
+        self._call("preview")
+
+    async def apply_comparer(self, rollout: ModelRollout, stable: str, candidate: str, settings: Comparer) -> None:
+        self._call("comparer")
+
+    async def delete_comparer(self, rollout: ModelRollout) -> None:
+        self._call("no comparer")
+
+    # ports.Gates
+
+    def result(self, key: Key) -> GateResult | None:
+        return None
+
+    async def open(self, rollout: ModelRollout, gate: OpenGate) -> None:
+        self._call("gate")
+
+    async def close(self, rollout: ModelRollout, ident: str) -> None:
+        self._call("no gate")
+
+    def forget(self, key: Key) -> None:
+        """There is nothing to forget."""
 
     # caches and clock
+
+    def comparer(self, key: Key) -> ComparerState | None:
+        return None
 
     def of(self, key: Key) -> Mapping[str, Workload]:
         return {
             revision: Workload(revision, desired=pods, ready=pods if self.ready else 0, total=pods)
             for revision, pods in self.pods.items()
         }
-
-    def get(self, key: Key) -> Mapping[str, Any] | None:
-        return None
 
     def now(self) -> datetime:
         return self.now_
@@ -155,9 +184,11 @@ class Operator:
         self.memories = Memories()
         self.reconciler = Reconciler(
             store=self.store,
-            observer=Observer(cluster, cluster, None, lambda _: cluster, cluster),
+            observer=Observer(cluster, lambda _: None, None, lambda _: cluster, cluster, cluster),
             cluster=cluster,
             router_for=lambda _: cluster,
+            gates=cluster,
+            notifier=Silent(),
             collector=self.collector,
             clock=cluster,
             settings=Settings(),

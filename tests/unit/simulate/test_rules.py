@@ -7,6 +7,7 @@ import pytest
 
 from modelrollout.api.status import Move, Phase, StepStatus, Weights
 from modelrollout.core.actions import Action, DeleteRevision, Plan, ScaleRevision, SetRoute
+from modelrollout.core.split import Split
 from modelrollout.simulate.run import Run
 from modelrollout.simulate.stage import prepare
 from tests.unit.simulate.rollouts import rollout, scenario
@@ -30,9 +31,9 @@ def plan_of(run: Run, **changes: object) -> Plan:
 @pytest.mark.parametrize(
     ("make", "rule"),
     [
-        (lambda stable, _: SetRoute({stable: 90}), "do not sum to 100"),
-        (lambda stable, _: SetRoute({stable: 50, "nobody": 50}), "does not exist"),
-        (lambda stable, candidate: SetRoute({stable: 0, candidate: 100}), "traffic before capacity"),
+        (lambda stable, _: SetRoute(Split({stable: 90})), "do not sum to 100"),
+        (lambda stable, _: SetRoute(Split({stable: 50, "nobody": 50})), "does not exist"),
+        (lambda stable, candidate: SetRoute(Split({stable: 0, candidate: 100})), "traffic before capacity"),
         (lambda stable, _: ScaleRevision(stable, 1), "while traffic flows"),
         (lambda _, candidate: DeleteRevision(candidate), "was deleted"),
     ],
@@ -45,11 +46,11 @@ def test_actions_that_break_a_rule_are_noticed(run, make: Callable[[str, str], A
 
 def test_a_rejected_candidate_must_not_come_back(run):
     candidate = run.stage.templates[0][1]
-    back = SetRoute({run.stage.stable: 100})
+    back = SetRoute(Split({run.stage.stable: 100}))
     rolled_back = replace(plan_of(run, phase=Phase.ROLLED_BACK, target=candidate), actions=(back,))
     run.rules.acting(back, rolled_back)
     assert run.rules.broken == []
-    run.rules.acting(SetRoute({run.stage.stable: 95, candidate: 5}), plan_of(run))
+    run.rules.acting(SetRoute(Split({run.stage.stable: 95, candidate: 5})), plan_of(run))
     assert "a rejected candidate got traffic again" in run.rules.broken[0]
 
 

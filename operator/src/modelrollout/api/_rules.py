@@ -8,8 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from modelrollout.api.gates import KINDS as GATES
 from modelrollout.api.metrics import QUERIED, QUERIED_ALONE, RESERVED, TAKES, wire
 from modelrollout.api.patterns import WORDS
+from modelrollout.api.strategy import KINDS, MOVING
+from modelrollout.api.traffic import ROUTERS
 from modelrollout.api.units import PERCENT_PATTERN
 
 
@@ -89,6 +92,17 @@ _QUERY_RULES: Final = (
     ),
 )
 
+
+def _any(kinds: Iterable[str]) -> str:
+    """Return the expression that a step `s` is of one of these kinds."""
+    return " || ".join(f"has(s.{kind})" for kind in kinds)
+
+
+_PODS: Final = Rule(
+    "type(self) == int ? self >= 0 && self <= 10000 : self.matches('^(100|[1-9]?[0-9])%$')",
+    "must be a number of pods from 0 to 10000, or a share from 0% to 100%",
+)
+
 RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "": (
         Rule(
@@ -110,36 +124,109 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
             "port must be a number from 1 to 65535, or the name of a port of the container in at most 15 characters",
         ),
     ),
+    "spec.traffic": (
+        Rule(
+            " || ".join(f"has(self.{router})" for router in ROUTERS),
+            f"name at least one router: {', '.join(ROUTERS)}",
+        ),
+    ),
+    "spec.traffic.gatewayAPI": (
+        Rule(
+            "has(self.route) != (has(self.parentRefs) && size(self.parentRefs) > 0)",
+            "give parentRefs for a route of our own, or route for a rule of somebody else's; not both",
+        ),
+        Rule(
+            "!has(self.route) || ((!has(self.hostnames) || size(self.hostnames) == 0) && self.pathPrefix == '/')",
+            "hostnames and pathPrefix belong to a route of our own; with route its owner decides them",
+        ),
+        Rule("self.kind == 'HTTPRoute' || self.pathPrefix == '/'", "a GRPCRoute takes no pathPrefix; remove it"),
+    ),
+    "spec.traffic.istio": (
+        Rule(
+            "has(self.virtualService) != (has(self.hosts) && size(self.hosts) > 0)",
+            "give hosts for a VirtualService of our own, or virtualService for one route of another's",
+        ),
+    ),
+    "spec.traffic.traefik": (
+        Rule(
+            "has(self.match) || !has(self.entryPoints) || size(self.entryPoints) == 0",
+            "entryPoints belong to the IngressRoute that match asks for; add match or remove them",
+        ),
+    ),
     "spec.traffic.gatewayAPI.pathPrefix": (
         Rule("!self.contains('//')", "pathPrefix must not contain '//'; write one slash"),
     ),
     "spec.strategy": (
         Rule(
-            "!has(self.steps) || self.steps.all(s, !has(s.maxDuration) || duration(s.maxDuration) >="
+            "self.type != 'Canary' || !has(self.steps) || self.steps.exists(s, MOVES)".replace("MOVES", _any(MOVING)),
+            "steps must have at least one weight, match or switch: a candidate without requests gives no evidence;"
+            " for a report without promotion write type: Shadow",
+        ),
+        Rule(
+            "self.type != 'Shadow' || !has(self.steps) || self.steps.exists(s, has(s.shadow))",
+            "steps of type Shadow must have at least one shadow",
+        ),
+        Rule(
+            "!has(self.steps) || self.steps.all(s, !has(s.maxDuration) || has(s.gate) || duration(s.maxDuration) >="
             " duration(has(s.minDuration) ? s.minDuration : self.minStepDuration))",
             "steps: maxDuration must be at least the step's minDuration (or strategy.minStepDuration);"
             " raise one or lower the other",
         ),
     ),
-    "spec.strategy.steps": (
+    "spec.strategy.surge": (_PODS,),
+    "spec.strategy.floor": (_PODS,),
+    "spec.disruptionBudget": (
         Rule(
-            "self.exists(s, has(s.weight))",
-            "steps must have at least one weight: a candidate without requests gives no evidence",
+            "has(self.maxUnavailable) != has(self.minAvailable)", "give exactly one of maxUnavailable and minAvailable"
         ),
+    ),
+    "spec.disruptionBudget.maxUnavailable": (_PODS,),
+    "spec.disruptionBudget.minAvailable": (_PODS,),
+    "spec.strategy.steps": (
         Rule(
             "self.filter(s, has(s.weight)).map(s, s.weight).isSorted()",
             "steps must have rising weights: the way back is a rollback, in one move",
         ),
+        Rule(
+            "self.all(s, !has(s.switch)) || (has(self[size(self) - 1].switch) &&"
+            " self.filter(s, has(s.switch)).size() == 1)",
+            "switch must be the last step: after it the candidate has all traffic and the guard begins",
+        ),
+        Rule(
+            "!self.exists(s, has(s.weight)) || self.map(s, has(s.weight) ? 1 : (has(s.shadow) || has(s.match) ? 0 : 2))"
+            ".filter(k, k < 2).isSorted()",
+            "shadow and match must come before the first weight: their requests are a part of its own",
+        ),
     ),
     "spec.strategy.steps[]": (
-        Rule("has(self.weight) != has(self.pause)", "a step is exactly one of weight and pause; split it into two"),
         Rule(
-            "has(self.weight) || !(has(self.minDuration) || has(self.maxDuration) || has(self.onTimeout))",
-            "minDuration, maxDuration and onTimeout belong to a weight; a pause takes pause.duration",
+            f"[{', '.join(f'has(self.{kind})' for kind in KINDS)}].filter(k, k).size() == 1",
+            f"a step is exactly one of {', '.join(KINDS)}; split it into two",
+        ),
+        Rule(
+            "!(has(self.pause) || has(self.switch))"
+            " || !(has(self.minDuration) || has(self.maxDuration) || has(self.onTimeout))",
+            "minDuration, maxDuration and onTimeout do not belong to a pause or switch; a pause takes pause.duration",
+        ),
+        Rule(
+            "!has(self.gate) || !has(self.minDuration)",
+            "minDuration does not belong to a gate; add a pause for a wait",
         ),
         Rule(
             "!has(self.onTimeout) || has(self.maxDuration)",
             "onTimeout needs maxDuration: without one the step waits for evidence for as long as it takes",
+        ),
+    ),
+    "spec.strategy.steps[].match": (
+        Rule(
+            "(has(self.headers) && size(self.headers) > 0) || (has(self.cookies) && size(self.cookies) > 0)",
+            "match needs headers or cookies; for a share of all requests use weight",
+        ),
+    ),
+    "spec.strategy.steps[].gate": (
+        Rule(
+            f"[{', '.join(f'has(self.{kind})' for kind in GATES)}].filter(k, k).size() == 1",
+            f"a gate is exactly one of {', '.join(GATES)}; make another step of the other",
         ),
     ),
     "spec.analysis.falseRollback": (_percent("falseRollback", "< 50.0", "above 0% and below 50%"),),
@@ -205,6 +292,13 @@ TEMPLATE: Final[dict[str, Any]] = {
                 }
             },
         },
+    },
+}
+TEMPLATES: Final = {
+    "spec.template": TEMPLATE,
+    "spec.strategy.steps[].gate.job.template": {
+        **TEMPLATE,
+        "description": "The pod template of the Job; unknown fields in it are kept.",
     },
 }
 """A whole pod template would make the definition half a megabyte; unknown fields in it are kept, not pruned."""

@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from modelrollout.api._rules import LISTS, RULES, TEMPLATE, WITHOUT_DEFAULT, pattern
+from modelrollout.api._rules import LISTS, RULES, TEMPLATES, WITHOUT_DEFAULT, Rule, pattern
+from modelrollout.api.patterns import WORDS
 
 Schema = dict[str, Any]
 
@@ -29,8 +30,8 @@ class _Converter:
         self.definitions = definitions
 
     def convert(self, node: Schema, path: str) -> Schema:
-        if path == "spec.template":
-            return TEMPLATE
+        if path in TEMPLATES:
+            return TEMPLATES[path]
         node = self._resolved(node, path)
         if "const" in node:
             node = {**node, "enum": [node["const"]]}
@@ -48,19 +49,29 @@ class _Converter:
         result |= LISTS.get(path, {}) | self._default(node, result, path)
         rules = [pattern(node["pattern"])] if "pattern" in node else []
         rules += RULES.get(path, ())
+        for form in node.get("patternProperties", {}):
+            rules.append(Rule(f'self.all(key, key.matches(r"{form}"))', f"every name {WORDS[form]}"))
         if rules:
             result["x-kubernetes-validations"] = [{"rule": one.rule, "message": one.message} for one in rules]
         return result
 
     def _object(self, node: Schema, path: str) -> Schema:
         result = _kept(node, ("description", "type"))
+        if "properties" not in node and ("additionalProperties" in node or "patternProperties" in node):
+            return result | self._map(node, path)
         if node.get("required"):
             result["required"] = node["required"]
         below = f"{path}." if path else ""
-        result["properties"] = {
-            name: self.convert(field, f"{below}{name}") for name, field in node.get("properties", {}).items()
-        }
-        return result
+        fields = {name: self.convert(field, f"{below}{name}") for name, field in node.get("properties", {}).items()}
+        return result | ({"properties": fields} if fields else {})
+
+    def _map(self, node: Schema, path: str) -> Schema:
+        """Return what a map adds to its schema: of any values where `additionalProperties` is true."""
+        ((_, values),) = (node.get("patternProperties") or {"": node.get("additionalProperties")}).items()
+        if values is True:
+            return {"x-kubernetes-preserve-unknown-fields": True}
+        most = {"maxProperties": node["maxProperties"]} if "maxProperties" in node else {}
+        return most | {"additionalProperties": self.convert(values, f"{path}[]")}
 
     def _resolved(self, node: Schema, path: str) -> Schema:
         """Return the node with its reference put in place, and `or null` taken off."""
@@ -79,11 +90,17 @@ class _Converter:
             return {}
         if result.get("type") == "object":
             # Written out, for rules are tried on a default before the defaults of its fields are filled in.
+            if "properties" not in result:
+                return {}
             fields = {name: field["default"] for name, field in result["properties"].items() if "default" in field}
-            return {} if "required" in result else {"default": fields}
+            return {} if "required" in result or not fields else {"default": fields}
         if result.get("type") == "array":
-            default = [{key: value for key, value in item.items() if value is not None} for item in default]
+            default = [_without_nulls(item) for item in default]
         return {"default": default}
+
+
+def _without_nulls(item: Any) -> Any:
+    return {key: value for key, value in item.items() if value is not None} if isinstance(item, dict) else item
 
 
 def _is_port(node: Schema) -> bool:

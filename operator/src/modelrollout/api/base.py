@@ -15,6 +15,9 @@ FIELD_MANAGER = "modelrollout"
 
 REVISION_LABEL = f"{GROUP}/revision"
 NAME_LABEL = f"{GROUP}/name"
+ROLE_LABEL = f"{GROUP}/role"
+COMPARES_LABEL = f"{GROUP}/compares"
+ADOPTED_PREFIX = f"rollout.{GROUP}/"
 REQUEST_ANNOTATION = f"{GROUP}/request"
 LATCH_ANNOTATION = f"{GROUP}/latch"
 

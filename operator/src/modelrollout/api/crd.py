@@ -70,7 +70,16 @@ def definition() -> dict[str, Any]:
 
 def render() -> str:
     """Return the definition as YAML, byte for byte what the repository holds."""
-    return HEADER + yaml.safe_dump(definition(), sort_keys=False, width=120, allow_unicode=True)
+    text: str = yaml.dump(definition(), Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
+    return HEADER + text
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what occurs twice twice: kubectl and people read no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        """Never point at an earlier place."""
+        return True
 
 
 def _root() -> dict[str, Any]:

@@ -11,6 +11,12 @@ DNS_NAME: Final = rf"^{_LABEL}(\.{_LABEL})*$"
 HOST_NAME: Final = rf"^(\*\.)?{_LABEL}(\.{_LABEL})*$"
 HTTP_URL: Final = r"^https?://[-A-Za-z0-9.:\[\]]+(/[-A-Za-z0-9._~/]*)?$"
 LABEL_NAME: Final = "^[a-zA-Z_][a-zA-Z0-9_]*$"
+CLOCK: Final = "^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"
+COOKIE_NAME: Final = "^[-!#$%&'*+.^_`|~0-9A-Za-z]+$"
+GATE_URL: Final = r"^https?://[-A-Za-z0-9.:\[\]]+(/[-A-Za-z0-9._~/]*)?(\?[-A-Za-z0-9._~/=&%+]*)?$"
+HEADER_NAME: Final = "^[A-Za-z0-9][-A-Za-z0-9_]*$"
+SHARE: Final = "^(100|[1-9]?[0-9])%$"
+TIME_ZONE: Final = "^[A-Za-z][-+_A-Za-z0-9/]*$"
 PATH: Final = "^/[-A-Za-z0-9/._~!$&'()*+,;=:@%]*$"
 
 WORDS: Final = {
@@ -21,5 +27,11 @@ WORDS: Final = {
     HOST_NAME: "must be a host name without scheme, port and path, for instance api.example.com or *.example.com",
     HTTP_URL: "must be a URL without credentials and query, for instance http://prometheus.monitoring:9090",
     LABEL_NAME: "must be the name of a label, for instance segment",
+    CLOCK: "must be a time of day, for instance 18:00; 24:00 is the end of the day",
+    COOKIE_NAME: "must be the name of a cookie, for instance user",
+    GATE_URL: "must be a URL without credentials, for instance https://checks.example.com/model",
+    HEADER_NAME: "must be the name of a header, for instance X-Canary",
+    SHARE: "must be a share from 0% to 100%",
+    TIME_ZONE: "must be the name of a time zone, for instance Europe/Berlin",
     PATH: "must be a path that begins with '/', for instance /v2/models",
 }

@@ -25,6 +25,7 @@ class Phase(StrEnum):
     PAUSED = "Paused"
     GUARDING = "Guarding"
     PROMOTED = "Promoted"
+    REPORTED = "Reported"
     ROLLED_BACK = "RolledBack"
 
 
@@ -68,6 +69,29 @@ class StepStatus(ApiModel):
     name: str = Field(description="The step in words.")
     since: Time = Field(description="When the step was entered.")
     verified: Time | None = Field(None, description="When the gateway was seen to route as the step says.")
+    awaiting: Time | None = Field(None, description="Since when it is over and a person is asked to move on.")
+
+
+class GateState(StrEnum):
+    """How far a gate's check is."""
+
+    WAITING = "Waiting"
+    RUNNING = "Running"
+    PASSED = "Passed"
+    FAILED = "Failed"
+    ERROR = "Error"
+
+
+class GateStatus(ApiModel):
+    """The check that the rollout waits for, or the last one."""
+
+    id: str = Field(description="Identity of this run of the check.")
+    name: str = Field(description="What people call it.")
+    state: GateState = Field(GateState.WAITING, description="Waiting, Running, Passed, Failed or Error.")
+    message: str = Field("", description="What came of it, in one sentence.")
+    numbers: dict[str, float] = Field({}, description="What it measured.")
+    since: Time = Field(description="When it was asked for.")
+    by: str | None = Field(None, description="Who approved it.")
 
 
 class Tally(ApiModel):
@@ -108,7 +132,7 @@ class RequestStatus(ApiModel):
     """The last thing that people asked for, so that it is carried out once."""
 
     id: str = Field(description="Identity of the request.")
-    action: str = Field(description="promote, abort, pause, resume, retry or undo.")
+    action: str = Field(description="promote, approve, abort, pause, resume, retry or undo.")
     by: str = Field("", description="Who asked.")
     at: Time = Field(description="When it was carried out.")
     outcome: str = Field(description="What came of it.")
@@ -147,8 +171,10 @@ class Status(ApiModel):
     step: StepStatus | None = Field(None, description="The step in progress.")
     verdict: VerdictKind | None = Field(None, description="The worst of the verdicts.")
     verdicts: list[Verdict] = Field([], max_length=32, description="One for each metric or slice.")
+    gate: GateStatus | None = Field(None, description="The gate in progress, or the last one of this rollout.")
     window_end: int | None = Field(None, description="Evidence is counted up to here; Unix seconds.")
     guard_until: Time | None = Field(None, description="When the guard ends.")
+    queued: str | None = Field(None, description="Revision that waits for the end of this rollout.")
     paused: str | None = Field(None, description="Why the rollout is paused; unset when it is not.")
     skip_to: int | None = Field(None, description="Step that a person asked to go to without further evidence.")
     reported: Time | None = Field(None, description="When this status was written.")

@@ -9,10 +9,10 @@ from modelrollout.api.spec import Analysis
 from modelrollout.api.status import Verdict, VerdictKind
 from modelrollout.api.units import parse_duration
 from modelrollout.backtest.source import Trial
-from modelrollout.core.draft import DEFAULT_STEPS
 from modelrollout.core.evidence import counters
 from modelrollout.core.evidence.judge import Question, enter_step, judge, past_wanted
 from modelrollout.core.evidence.windows import Past, Reading, Series
+from modelrollout.core.strategies import steps_of
 
 SMOOTH: Final = 12
 """Most windows over which the share of requests is taken for the weight."""
@@ -159,7 +159,7 @@ class _Replay:
         return held[-1]
 
     def _weights(self) -> list[int]:
-        steps = self.trial.rollout.spec.strategy.steps or DEFAULT_STEPS
+        steps = steps_of(self.trial.rollout.spec)
         return [step.weight for step in steps if step.weight is not None]
 
     def _nearest(self, share: float) -> int:

@@ -7,8 +7,8 @@ from typing import Any, Final
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.spec import Spec
 from modelrollout.api.units import format_duration, parse_duration, parse_percent
-from modelrollout.core.draft import DEFAULT_STEPS
 from modelrollout.core.settings import Settings
+from modelrollout.core.strategies import steps_of
 from modelrollout.simulate.forecast import forecast
 
 Place = tuple[int | str, ...]
@@ -40,7 +40,7 @@ def _replicas(spec: Spec) -> Advice:
 
 def _strategy(spec: Spec) -> Advice:
     window = Settings().window
-    steps, base = spec.strategy.steps or list(DEFAULT_STEPS), ("spec", "strategy")
+    steps, base = steps_of(spec), ("spec", "strategy")
     least = parse_duration(spec.strategy.min_step_duration)
     if least < timedelta(seconds=2 * window):
         yield (

@@ -7,8 +7,9 @@ from typing import Any, Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from modelrollout.api.spec import Analysis, Step
+from modelrollout.api.spec import Analysis
 from modelrollout.api.status import Phase, Tally, Verdict
+from modelrollout.api.strategy import Step
 from modelrollout.api.units import format_duration, parse_duration
 from modelrollout.cli import evidence, show
 from modelrollout.cli.cluster import Cluster

@@ -56,9 +56,13 @@ def _step(status: Object, spec: Object) -> str:
     step = status.get("step")
     if not step:
         return show.NOTHING
-    from modelrollout.core.draft import DEFAULT_STEPS  # noqa: PLC0415 - only where a rollout is in progress
+    from modelrollout.api.spec import Spec  # noqa: PLC0415 - only where a rollout is in progress
+    from modelrollout.core.strategies import steps_of  # noqa: PLC0415
 
-    total = len((spec.get("strategy") or {}).get("steps") or DEFAULT_STEPS)
+    try:
+        total = len(steps_of(Spec.model_validate(spec)))
+    except ValueError:
+        total = len((spec.get("strategy") or {}).get("steps") or ())
     return f"{step.get('index', 0) + 1}/{total} {step.get('name', '')}"
 
 

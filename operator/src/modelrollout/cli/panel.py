@@ -85,7 +85,7 @@ def _steps(view: View) -> Text:
     assert current is not None  # noqa: S101
     text = Text()
     for index, step in enumerate(view.steps):
-        name = "pause" if step.weight is None else f"{step.weight}%"
+        name = step.name if step.weight is None else f"{step.weight}%"
         if index < current.index:
             text.append(f"{name} ✓", "green")
         elif index == current.index:

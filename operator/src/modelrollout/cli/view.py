@@ -9,13 +9,14 @@ from pydantic import ValidationError
 
 from modelrollout.api.base import REQUEST_ANNOTATION, REVISION_LABEL
 from modelrollout.api.resource import InvalidRollout, parse
-from modelrollout.api.spec import Spec, Step
+from modelrollout.api.spec import Spec
 from modelrollout.api.status import Phase, Status
+from modelrollout.api.strategy import Step
 from modelrollout.cli.errors import CliError, ExitCode
-from modelrollout.core.draft import DEFAULT_STEPS
 from modelrollout.core.observed import Request
 from modelrollout.core.request import parse_request
 from modelrollout.core.revision import image_of
+from modelrollout.core.strategies import steps_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class View:
         """The steps of the strategy."""
         if self.spec is None:
             return ()
-        return tuple(self.spec.strategy.steps or DEFAULT_STEPS)
+        return steps_of(self.spec)
 
     @property
     def stalled(self) -> str | None:

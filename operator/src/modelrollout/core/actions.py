@@ -1,10 +1,13 @@
 """What `plan` asks the shell to do, in order; each action is idempotent."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+from modelrollout.api.gates import Gate
 from modelrollout.api.status import Move, Status
+from modelrollout.api.strategy import Comparer
+from modelrollout.core.split import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,9 @@ class DeleteRevision:
 
 @dataclass(frozen=True, slots=True)
 class SetRoute:
-    """Write the route with these weights, which sum to 100; backends keep the order of the mapping."""
+    """Write the route so that it says this."""
 
-    weights: Mapping[str, int]
+    split: Split
     latch: str | None = None
     """Names the attempt that this very write rolls back.
 
@@ -44,19 +47,74 @@ class SetRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class SetPreview:
+    """Point the preview Service at a revision."""
+
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureComparer:
+    """Run a comparer between these two, by the settings of this step."""
+
+    stable: str
+    candidate: str
+    settings: Comparer
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteComparer:
+    """Delete the comparer; nobody mirrors to it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGate:
+    """Begin a gate's check, or look after one that was begun; `Observed.gate` tells what came of it.
+
+    `id` names this run of it: the same id is never carried out twice, even by another operator's successor, as far
+    as the kind of gate allows.
+    """
+
+    id: str
+    gate: Gate
+    stable: str
+    candidate: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseGate:
+    """Stop what is left of a gate's check: nobody waits for it any more."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SaveStatus:
     """Write `Plan.status` with the resourceVersion it was read at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Emit one Kubernetes event for a move."""
+    """Emit one Kubernetes event for a move; with `notify` also tell the notifiers."""
 
     move: Move
     warning: bool = False
+    notify: bool = False
 
 
-Action = EnsureRevision | ScaleRevision | DeleteRevision | SetRoute | SaveStatus | Announce
+Action = (
+    EnsureRevision
+    | ScaleRevision
+    | DeleteRevision
+    | SetRoute
+    | SetPreview
+    | EnsureComparer
+    | DeleteComparer
+    | OpenGate
+    | CloseGate
+    | SaveStatus
+    | Announce
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +128,8 @@ class Watch:
     metrics: tuple[str, ...]
     past: tuple[str, ...] = ()
     """Metrics for which the hour of stable before `since` is wanted too."""
+    presets: Mapping[str, str] = field(default_factory=dict)
+    """Metric to the preset that it is read by in this step, where that is not its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ _READY = {
     Phase.PAUSED: ("False", "Paused"),
     Phase.GUARDING: ("True", "Guarding"),
     Phase.PROMOTED: ("True", "Promoted"),
+    Phase.REPORTED: ("True", "Reported"),
     Phase.ROLLED_BACK: ("False", "RolledBack"),
 }
 _UNDERWAY = (Phase.INITIALIZING, Phase.PROGRESSING, Phase.PAUSED, Phase.GUARDING)

@@ -3,18 +3,23 @@
 from datetime import timedelta
 from typing import Final
 
-from modelrollout.api.status import Phase
+from modelrollout.api.status import GateState, Phase
+from modelrollout.core import automation, comparer
 from modelrollout.core.actions import (
     Action,
     Announce,
+    CloseGate,
     DeleteRevision,
     EnsureRevision,
+    OpenGate,
     SaveStatus,
     ScaleRevision,
+    SetPreview,
     SetRoute,
 )
-from modelrollout.core.capacity import needed
+from modelrollout.core.capacity import pods_for, share_of
 from modelrollout.core.draft import Draft
+from modelrollout.core.steps.gate import gate_id
 
 DRAIN: Final = timedelta(seconds=5)
 """Requests in flight end before the pods that serve them are asked to."""
@@ -26,32 +31,52 @@ def actions(draft: Draft, *, save: bool) -> list[Action]:
     New pods come before the status that counts on them, the status before the route that it intends (so that a
     successor corrects the route forward), and pods are taken away last. A rollback alone writes the route first.
     """
-    ensured = _ensure(draft)
+    ensured = [*_ensure(draft), *comparer.actions(draft), *_preview(draft)]
     route = _route(draft)
     saved: list[Action] = [SaveStatus()] if save else []
-    announced: list[Action] = [Announce(move, move.move in draft.warnings) for move in draft.moves]
+    announced: list[Action] = [
+        Announce(move, move.move in draft.warnings, automation.tells(draft, move)) for move in draft.moves
+    ]
     ordered = [*route, *ensured, *saved] if draft.route_first else [*ensured, *saved, *route]
-    return [*ordered, *announced, *_shrink(draft)]
+    return [*ordered, *announced, *_gates(draft), *_shrink(draft)]
 
 
 def wanted_replicas(draft: Draft) -> dict[str, int]:
     """Return the pods that each revision with a role needs."""
     status, replicas = draft.status, draft.spec.replicas
+    surge = share_of(draft.spec.strategy.surge, replicas)
     wanted: dict[str, int] = {}
     if status.stable is None:
         if status.target is not None:
             wanted[status.target] = replicas
         return wanted
-    wanted[status.stable] = replicas
     if status.previous is not None:
-        wanted[status.previous] = replicas
+        guarded = pods_for(draft.spec, 100)
+        wanted[status.stable] = max(guarded.candidate, _has(draft, status.stable, guarded.candidate))
+        wanted[status.previous] = min(replicas, max(guarded.stable, replicas + surge - wanted[status.stable]))
+        return wanted
+    wanted[status.stable] = replicas
     if status.candidate is not None:
-        workload = draft.workload(status.candidate)
-        has = workload.desired if workload else 0
-        first = needed(replicas, draft.steps[0].weight or 0)
-        need = max(first, draft.wanted, needed(replicas, status.weights.candidate))
-        wanted[status.candidate] = min(replicas, max(need, has))
+        pods = pods_for(draft.spec, _share(draft))
+        wanted[status.candidate] = max(pods.candidate, _has(draft, status.candidate, replicas))
+        wanted[status.stable] = min(pods.stable, max(0, replicas + surge - wanted[status.candidate]))
     return wanted
+
+
+def _has(draft: Draft, revision: str, most: int) -> int:
+    """Return the pods that a revision has been given, up to `most`: during a rollout it does not shrink."""
+    workload = draft.workload(revision)
+    return min(workload.desired, most) if workload else 0
+
+
+def _share(draft: Draft) -> int:
+    """Return the largest share of requests that the candidate has, is about to get, or must be ready for."""
+    step, first = draft.step, draft.steps[0]
+    whole = share_of(draft.spec.strategy.surge, draft.spec.replicas) >= draft.spec.replicas
+    if whole and any(one.switch is not None for one in draft.steps):
+        return 100
+    by_step = step.match.share if step and step.match else step.shadow.percent if step and step.shadow else 0
+    return max(first.weight or 0, draft.wanted, draft.status.weights.candidate, by_step)
 
 
 def _ensure(draft: Draft) -> list[Action]:
@@ -67,30 +92,47 @@ def _ensure(draft: Draft) -> list[Action]:
     return result
 
 
-def intended_weights(draft: Draft) -> dict[str, int]:
-    """Return the split that the status intends, stable first; empty while nothing serves."""
-    status = draft.status
-    if status.stable is None:
-        return {}
-    if status.candidate is None or status.weights.candidate == 0:
-        return {status.stable: 100}
-    return {status.stable: status.weights.stable, status.candidate: status.weights.candidate}
-
-
 def _route(draft: Draft) -> list[Action]:
-    want, route = intended_weights(draft), draft.observed.route
-    if not want or draft.workload(draft.status.stable) is None:
+    want, route = draft.split, draft.observed.route
+    if not want.weights or draft.workload(draft.status.stable) is None:
         return []
-    if route is not None and route.current and dict(route.weights) == want:
+    if route is not None and route.current and route.split == want:
         return []
     candidate = draft.status.candidate
-    share = want.get(candidate, 0) if candidate else 0
-    has = route.weights.get(candidate, 0) if route and candidate else 0
-    if share > has and draft.ready(candidate) < needed(draft.spec.replicas, share):
+    share, has = want.share(candidate), route.split.share(candidate) if route else 0
+    if share > has and draft.ready(candidate) < pods_for(draft.spec, share).candidate:
         return []
     rolled_back = draft.status.phase is Phase.ROLLED_BACK
     latch = f"{draft.status.attempt} {draft.status.message}"[:1000] if rolled_back else None
     return [SetRoute(want, latch)]
+
+
+def _preview(draft: Draft) -> list[Action]:
+    """Point the preview at the candidate while there is one, else at what serves."""
+    spec, status = draft.spec, draft.status
+    wanted = spec.traffic.preview is not None or spec.strategy.type == "BlueGreen"
+    revision = (status.candidate if draft.active else None) or status.stable
+    if not wanted or revision is None or draft.workload(revision) is None or draft.observed.preview == revision:
+        return []
+    return [SetPreview(revision)]
+
+
+def _gates(draft: Draft) -> list[Action]:
+    """Open the gate that the rollout stands at, and stop the check that nobody waits for any more."""
+    status, step, found = draft.status, draft.step, draft.observed.gate
+    gate = step.gate if step is not None else None
+    standing = status.gate if gate is not None and status.step is not None else None
+    if standing is not None and status.step is not None and standing.id != gate_id(draft, status.step.index):
+        standing = None
+    result: list[Action] = []
+    if found is not None and (standing is None or found.id != standing.id):
+        result.append(CloseGate(found.id))
+    open_states = (GateState.WAITING, GateState.RUNNING, GateState.ERROR)
+    asked = gate is not None and gate.approval is None and standing is not None and standing.state in open_states
+    known = found is not None and standing is not None and found.id == standing.id
+    if asked and not known and gate and standing and status.stable and status.candidate:
+        result.append(OpenGate(standing.id, gate, status.stable, status.candidate))
+    return result
 
 
 def _shrink(draft: Draft) -> list[Action]:
@@ -109,7 +151,7 @@ def _shrink(draft: Draft) -> list[Action]:
     rest = last + DRAIN + draft.settings.settle if last else draft.now
     result: list[Action] = []
     for workload in idle:
-        routed = route is not None and workload.revision in route.weights
+        routed = route is not None and route.split.names(workload.revision)
         if workload.desired == 0 or routed or route is None or not route.accepted:
             continue
         if draft.now < rest:

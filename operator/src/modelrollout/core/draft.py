@@ -5,15 +5,17 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from modelrollout.api.resource import ModelRollout
-from modelrollout.api.spec import Spec, Step
+from modelrollout.api.spec import Spec
 from modelrollout.api.status import Move, Phase, Status, Weights
+from modelrollout.api.strategy import Comparer, Step
 from modelrollout.core.evidence.judge import Judge
+from modelrollout.core.evidence.stages import Stage
 from modelrollout.core.observed import Observed, Workload
 from modelrollout.core.settings import Settings
+from modelrollout.core.split import COMPARER, Matched, Mirror, Split
+from modelrollout.core.strategies import stage_at, steps_of
 
 HISTORY: Final = 30
-DEFAULT_STEPS: Final = tuple(Step(weight=weight) for weight in (5, 10, 25, 50))
-"""Each step at most about doubles the exposure, once 5 % have shown that nothing is broken outright."""
 
 
 @dataclass(slots=True)
@@ -32,7 +34,9 @@ class Draft:
     route_first: bool = False
     """A rollback: take the traffic away before anything else is written."""
     wanted: int = 0
-    """Pods that the candidate needs for what it is about to get."""
+    """Share of requests (per cent) that the candidate is about to get, for which it needs pods."""
+    comparer: Comparer | None = None
+    """Settings of the comparer that the step in progress, or the next one, needs."""
     pods_fail: bool = False
     """Pods that the rollout waits for do not come up, for a reason that is known."""
     deadlines: list[datetime] = field(default_factory=list)
@@ -46,7 +50,47 @@ class Draft:
     @property
     def steps(self) -> tuple[Step, ...]:
         """Return the steps of the strategy, its defaults where the user gave none."""
-        return tuple(self.spec.strategy.steps or DEFAULT_STEPS)
+        return steps_of(self.spec)
+
+    @property
+    def step(self) -> Step | None:
+        """Return the step in progress."""
+        current = self.status.step
+        if not self.active or current is None or current.index >= len(self.steps):
+            return None
+        return self.steps[current.index]
+
+    @property
+    def stage(self) -> Stage | None:
+        """Return the stage of the step in progress; None for a rollout without a shadow."""
+        return stage_at(self.spec, self.step)
+
+    @property
+    def exposed(self) -> bool:
+        """Say whether requests, or copies of them, are meant to reach the candidate."""
+        step = self.step
+        by_step = step is not None and (step.shadow is not None or step.match is not None)
+        return self.active and (by_step or self.status.weights.candidate > 0)
+
+    @property
+    def split(self) -> Split:
+        """Return what the route should say; without weights while nothing serves."""
+        status, step = self.status, self.step
+        if status.stable is None:
+            return Split()
+        candidate, sticky = status.candidate, self.spec.strategy.sticky
+        if candidate is None:
+            return Split({status.stable: 100})
+        mirror = matched = None
+        if step is not None and step.shadow is not None:
+            mirror = Mirror(step.shadow.percent, COMPARER if step.shadow.comparer.enabled else candidate)
+        if step is not None and step.match is not None:
+            headers, cookies = (tuple(sorted(of.items())) for of in (step.match.headers, step.match.cookies))
+            matched = Matched(candidate, headers, cookies)
+        if status.weights.candidate == 0:
+            return Split({status.stable: 100}, mirror, matched)
+        weights = {status.stable: status.weights.stable, candidate: status.weights.candidate}
+        return Split(weights, mirror, matched, sticky.cookie if sticky else None)
 
     @property
     def active(self) -> bool:
@@ -70,12 +114,10 @@ class Draft:
         workload = self.workload(revision)
         return workload.ready if workload else 0
 
-    def routed(self, weights: dict[str, int]) -> bool:
-        """Say whether the gateway confirmed a route with exactly these weights (zeros apart)."""
+    def routed(self, split: Split) -> bool:
+        """Say whether the gateway confirmed a route that says exactly this."""
         route = self.observed.route
-        if route is None or not route.accepted or not route.current:
-            return False
-        return {r: w for r, w in route.weights.items() if w} == {r: w for r, w in weights.items() if w}
+        return route is not None and route.accepted and route.current and route.split.same(split)
 
     def wait(self, until: datetime) -> None:
         """Ask for another look at a moment, unless it is past."""

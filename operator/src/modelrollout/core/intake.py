@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from modelrollout.api.status import Phase, Pin, RequestStatus
+from modelrollout.api.status import GateState, Phase, Pin, RequestStatus
 from modelrollout.core import rollback
 from modelrollout.core.draft import Draft
 from modelrollout.core.observed import Request
@@ -12,7 +12,11 @@ def take_template(draft: Draft) -> None:
     """Act on a change of the desired template, the only thing that starts a rollout."""
     status, desired = draft.status, _desired(draft)
     if desired is None or desired == status.target:
+        draft.set(queued=None)
         return
+    if _queued(draft, desired):
+        return
+    draft.set(queued=None)
     if status.stable is None:
         draft.set(target=desired)
         draft.move("Started", desired, "first revision; it serves as soon as its pods are ready")
@@ -25,6 +29,21 @@ def take_template(draft: Draft) -> None:
         draft.set(target=desired)
     else:
         start(draft, desired)
+
+
+def _queued(draft: Draft, desired: str) -> bool:
+    """Let a template wait for the end of the rollout where the strategy says so; of several the newest wins."""
+    status = draft.status
+    underway = draft.active or status.phase is Phase.GUARDING
+    back = desired in (status.stable, status.previous)
+    if draft.spec.strategy.on_new_template != "Queue" or not underway or back:
+        return False
+    if status.queued != desired:
+        skipped = f"; {status.queued}, which waited before it, is skipped" if status.queued else ""
+        draft.set(queued=desired)
+        current = status.candidate or status.stable
+        draft.move("Queued", desired, f"new revision {desired} waits until the rollout of {current} is over{skipped}")
+    return True
 
 
 def _desired(draft: Draft) -> str | None:
@@ -66,6 +85,9 @@ def start(draft: Draft, revision: str, *, by: str | None = None, why: str = "") 
         previous=None,
         target=revision,
         attempt=status.attempt + 1,
+        gate=None,
+        queued=None,
+        paused=None,
         step=None,
         verdict=None,
         verdicts=[],
@@ -107,6 +129,17 @@ def _promote(draft: Draft, request: Request) -> str:
     return f"goes {where} as soon as pods are ready for it"
 
 
+def _approve(draft: Draft, request: Request) -> str:
+    gate, step = draft.status.gate, draft.step
+    asked = step is not None and step.gate is not None and step.gate.approval is not None
+    if not asked or gate is None or gate.state is not GateState.WAITING:
+        return "nothing to approve: no gate waits for a person"
+    by = _who(request)
+    draft.set(gate=gate.model_copy(update={"state": GateState.PASSED, "message": f"approved by {by}", "by": by}))
+    draft.move("Approved", draft.status.candidate, f"{by} approved {gate.name}", by=request.by)
+    return f"gate {gate.name} is approved"
+
+
 def _abort(draft: Draft, request: Request) -> str:
     if not draft.active and draft.status.phase is not Phase.GUARDING:
         return "nothing to abort: no rollout is in progress"
@@ -125,7 +158,7 @@ def _pause(draft: Draft, request: Request) -> str:
 
 def _resume(draft: Draft, request: Request) -> str:
     status = draft.status
-    waiting = status.step is not None and status.step.name == "pause"
+    waiting = status.step is not None and (status.step.name == "pause" or status.step.awaiting is not None)
     if status.paused is None and not waiting:
         return "nothing to resume: the rollout is not paused"
     if status.paused is None and status.step is not None:
@@ -138,8 +171,9 @@ def _resume(draft: Draft, request: Request) -> str:
 
 def _retry(draft: Draft, request: Request) -> str:
     target = draft.status.target
-    if draft.status.phase is not Phase.ROLLED_BACK or target is None or target == draft.status.stable:
-        return "nothing to retry: the last rollout was not rolled back"
+    over = draft.status.phase in (Phase.ROLLED_BACK, Phase.REPORTED)
+    if not over or target is None or target == draft.status.stable:
+        return "nothing to retry: the last rollout was neither rolled back nor ended with a report"
     start(draft, target, by=request.by, why=f"{_who(request)} retries revision {target}")
     return f"rollout of {target} begins anew"
 
@@ -169,6 +203,7 @@ def _undo(draft: Draft, request: Request) -> str:
 
 _HANDLERS: Final = {
     "promote": _promote,
+    "approve": _approve,
     "abort": _abort,
     "pause": _pause,
     "resume": _resume,

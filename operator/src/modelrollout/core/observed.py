@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from modelrollout.api.status import GateState
 from modelrollout.core.evidence.windows import Reading
+from modelrollout.core.split import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,10 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The route object as last read back."""
+    """What the route objects say, as last read back."""
 
-    weights: Mapping[str, int]
-    """Revision to weight, for every backend that it names."""
+    split: Split
+    """Weights are those of every backend that they name."""
     current: bool
     """False where somebody else changed a part that we own: it has to be written again."""
     accepted: bool
@@ -42,13 +44,40 @@ class Route:
     problem: str | None = None
     """Why the gateway refuses it, in words."""
 
+    @property
+    def weights(self) -> Mapping[str, int]:
+        """Revision to weight, for every backend that is named."""
+        return self.split.weights
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """How far the check of a gate is."""
+
+    id: str
+    state: GateState
+    message: str = ""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ComparerState:
+    """The Deployment of the comparer."""
+
+    stable: str
+    candidate: str
+    """The revisions that it compares."""
+    settings: str
+    """Digest of the settings that it runs with; see core.comparer."""
+    ready: bool
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """Something that a person asked for."""
 
     id: str
-    action: Literal["promote", "abort", "pause", "resume", "retry", "undo"]
+    action: Literal["promote", "abort", "pause", "resume", "retry", "undo", "approve"]
     by: str = ""
     full: bool = False
     """promote: skip every further step."""
@@ -71,5 +100,10 @@ class Observed:
     readings: Mapping[str, Reading] = field(default_factory=dict)
     """By metric name; a metric that was not asked for since the last plan is absent."""
     request: Request | None = None
+    gate: GateResult | None = None
+    """Of the gate that was opened last."""
+    comparer: ComparerState | None = None
+    preview: str | None = None
+    """The revision that the preview Service points at."""
     terminal: str | None = None
     """Why the cluster refuses what the spec asks for; a person must change the spec."""

@@ -12,7 +12,8 @@ from modelrollout.core.conditions import conditions
 from modelrollout.core.converge import actions
 from modelrollout.core.draft import Draft
 from modelrollout.core.evidence import guard
-from modelrollout.core.evidence.judge import Judge, judge, past_wanted
+from modelrollout.core.evidence.judge import Judge, judge, measured, past_wanted
+from modelrollout.core.evidence.stages import COMPARED, COMPARER, Stage
 from modelrollout.core.evidence.wording import with_effect
 from modelrollout.core.observed import Observed
 from modelrollout.core.settings import Settings
@@ -62,7 +63,7 @@ def _decide(draft: Draft) -> None:
             progress.progress(draft)
         case Phase.GUARDING:
             promotion.guard_promoted(draft)
-        case Phase.PROMOTED | Phase.ROLLED_BACK:
+        case Phase.PROMOTED | Phase.REPORTED | Phase.ROLLED_BACK:
             pass
     latch = draft.observed.route.latch if draft.observed.route else None
     attempt, _, why = (latch or "").partition(" ")
@@ -139,10 +140,11 @@ def _watch(draft: Draft) -> Watch | None:
         return None
     if status.phase is Phase.GUARDING and status.previous is not None:
         return Watch(status.previous, status.stable, status.window_end, (guard.source(draft.spec.analysis),))
-    if draft.active and status.candidate is not None and status.weights.candidate:
-        names = tuple(metric.name for metric in draft.spec.analysis.metrics)
-        past = past_wanted(draft.spec.analysis, status.verdicts)
-        return Watch(status.stable, status.candidate, status.window_end, names, past)
+    if draft.exposed and status.candidate is not None:
+        names = measured(draft.spec.analysis, draft.stage)
+        past = past_wanted(draft.spec.analysis, status.verdicts, draft.stage)
+        presets = dict.fromkeys(COMPARED, COMPARER) if draft.stage is Stage.SHADOW else {}
+        return Watch(status.stable, status.candidate, status.window_end, names, past, presets)
     return None
 
 

@@ -1,12 +1,12 @@
-"""The step machine: from the first revision, or the first weight, to promotion."""
+"""The step machine: from the first revision, or the first step, to promotion."""
 
-from modelrollout.api.spec import Step
 from modelrollout.api.status import Phase, StepStatus, VerdictKind
+from modelrollout.api.strategy import Step
 from modelrollout.api.units import parse_duration
-from modelrollout.core import promotion, rollback, steps
-from modelrollout.core.capacity import needed
+from modelrollout.core import automation, capacity, comparer, promotion, schedule, steps
 from modelrollout.core.draft import Draft
 from modelrollout.core.evidence.judge import Question, enter_step, unearned
+from modelrollout.core.strategies import first_weight, reports_only, stage_at
 
 
 def initialize(draft: Draft) -> None:
@@ -39,7 +39,7 @@ def progress(draft: Draft) -> None:
     elif not _held(draft):
         if status.step is None:
             _enter(draft, 0)
-        elif _step_over(draft, status.step) and draft.active:
+        elif _step_over(draft, status.step) and draft.active and not automation.awaits_person(draft):
             _enter(draft, status.step.index + 1)
 
 
@@ -61,22 +61,22 @@ def _held(draft: Draft) -> bool:
 def _verify_step(draft: Draft) -> None:
     """Let evidence count once the gateway has confirmed the route as it was written, and only while it stays so."""
     current, status = draft.status.step, draft.status
-    if current is None or status.weights.candidate == 0:
+    if current is None or not draft.exposed:
         return
-    want = {str(status.stable): status.weights.stable, str(status.candidate): status.weights.candidate}
+    want = draft.split
     confirmed = draft.routed(want)
     if confirmed and current.verified is None:
         since = draft.settings.grid((draft.now + draft.settings.settle).timestamp())
         draft.set(
             step=current.model_copy(update={"verified": draft.now}),
-            verdicts=enter_step(draft.spec.analysis, status.verdicts, since),
+            verdicts=enter_step(draft.spec.analysis, status.verdicts, since, draft.stage),
             verdict=VerdictKind.NO_DATA,
             window_end=since,
         )
     elif not confirmed and current.verified is not None:
         draft.set(step=current.model_copy(update={"verified": None}), verdict=VerdictKind.NO_DATA, window_end=None)
         route = draft.observed.route
-        if route is None or not route.current or dict(route.weights) != want:
+        if route is None or not route.current or not route.split.same(want):
             why = "somebody else changed the route; it is written again, and evidence waits until it is confirmed"
             draft.move("Corrected", status.candidate, why, warn=True)
 
@@ -92,17 +92,13 @@ def _weigh_evidence(draft: Draft) -> None:
             readings=draft.observed.readings,
             since=status.window_end,
             weight=status.weights.candidate,
-            next_weight=_next_weight(draft, status.step.index),
+            next_weight=first_weight(draft.steps[status.step.index + 1 :]),
+            stage=draft.stage,
         )
     )
     draft.set(verdicts=list(judgement.verdicts), verdict=judgement.worst, window_end=judgement.end)
     if judgement.blamed is not None:
-        rollback.roll_back(draft, "RolledBack", judgement.blamed.message)
-
-
-def _next_weight(draft: Draft, index: int) -> int:
-    later = (step.weight for step in draft.steps[index + 1 :])
-    return next((weight for weight in later if weight is not None), 100)
+        automation.give_up(draft, "RolledBack", judgement.blamed.message)
 
 
 def _reject_unready(draft: Draft) -> None:
@@ -112,56 +108,103 @@ def _reject_unready(draft: Draft) -> None:
         return
     trouble = candidate.trouble or "its Deployment reports no reason"
     if candidate.crash_loop:
-        rollback.roll_back(draft, "RolledBack", f"pods of the candidate crash again and again: {trouble}")
+        automation.give_up(draft, "RolledBack", f"pods of the candidate crash again and again: {trouble}")
     elif candidate.deadline_exceeded:
         started = next((m.at for m in reversed(draft.status.history) if m.move == "Started"), draft.now)
         end = started + parse_duration(draft.spec.progress_deadline)
         draft.wait(end)
         if draft.now >= end:
             why = f"the candidate did not become ready within {draft.spec.progress_deadline}: {trouble}"
-            rollback.roll_back(draft, "RolledBack", why)
+            automation.give_up(draft, "RolledBack", why)
 
 
 def _enter(draft: Draft, index: int) -> None:
-    """Begin a step, or promote after the last; without pods for it, ask for them and wait."""
-    status, candidate = draft.status, draft.status.candidate
+    """Begin a step, or end after the last; without what it needs, ask for that and wait."""
+    status = draft.status
     step = draft.steps[index] if index < len(draft.steps) else None
-    weight = 100 if step is None else step.weight or status.weights.candidate
-    pods = needed(draft.spec.replicas, weight)
-    draft.wanted = max(draft.wanted, pods)
-    if draft.workload(candidate) is None or draft.ready(candidate) < pods:
-        draft.say(f"waiting for pods of the candidate before {weight}%: {_pods(draft, candidate, pods)}")
-        draft.wait_for(parse_duration("10s"))
+    ends = step is None or step.switch is not None
+    report = step is None and reports_only(draft.spec) and status.skip_to is None
+    if not report and not _capable(draft, _share(draft, step)):
         return
-    evidence = "; ".join(f"{v.name} {v.message}" for v in status.verdicts) if status.skip_to is None else "as asked"
-    if step is None:
+    if status.skip_to is None and schedule.frozen(draft):
+        return
+    if step is not None and not comparer.prepared(draft, step):
+        return
+    evidence = _evidence(draft) if status.skip_to is None else "as asked"
+    if report:
+        promotion.report(draft, evidence)
+    elif ends or step is None:
         promotion.promote(draft, evidence)
     else:
         _begin_step(draft, index, step, evidence)
 
 
+def _evidence(draft: Draft) -> str:
+    return "; ".join(f"{v.name} {v.message}" for v in draft.status.verdicts)
+
+
+def _share(draft: Draft, step: Step | None) -> int:
+    """Return the per cent of requests, or copies, that a step brings to the candidate."""
+    if step is None or step.switch is not None:
+        return 100
+    if step.shadow is not None:
+        return step.shadow.percent
+    if step.match is not None:
+        return step.match.share
+    return step.weight or draft.status.weights.candidate
+
+
+def _capable(draft: Draft, share: int) -> bool:
+    """Say whether the candidate has the pods for a share of requests; ask for them if not."""
+    status, candidate = draft.status, draft.status.candidate
+    lacking = capacity.lacking(draft.spec)
+    if lacking is not None:
+        draft.say(lacking)
+        return False
+    pods = capacity.pods_for(draft.spec, share).candidate
+    draft.wanted = max(draft.wanted, share)
+    if draft.workload(candidate) is not None and draft.ready(candidate) >= pods:
+        return True
+    before = f"{share}%" if status.weights.candidate != share else "the next step"
+    draft.say(f"waiting for pods of the candidate before {before}: {_pods(draft, candidate, pods)}")
+    draft.wait_for(parse_duration("10s"))
+    return False
+
+
 def _begin_step(draft: Draft, index: int, step: Step, evidence: str) -> None:
     before = draft.status.weights.candidate
     current = StepStatus(index=index, name=step.name, since=draft.now)
-    if step.weight is None:
-        if before:
-            current = current.model_copy(update={"verified": draft.now})
-        draft.set(step=current, skip_to=None)
+    number = f"step {index + 1} of {len(draft.steps)}"
+    if step.pause is not None or step.gate is not None:
+        exposed = draft.exposed and before > 0
+        draft.set(step=current.model_copy(update={"verified": draft.now}) if exposed else current, skip_to=None)
+        if not exposed:
+            draft.set(window_end=None)
         long = f"for {step.pause.duration}" if step.pause and step.pause.duration else "until a person goes on"
-        draft.move("Pausing", draft.status.candidate, f"pauses at {before}% {long}")
+        if step.pause is not None:
+            draft.move("Pausing", draft.status.candidate, f"pauses at {before}% {long}")
+        else:
+            draft.move("Gate", draft.status.candidate, f"{step.name} ({number}) at {before}%")
         steps.advance(draft, step, current)
         return
-    draft.weigh(step.weight)
+    after = step.weight or 0
+    draft.weigh(after)
     draft.set(
         step=current,
         skip_to=None,
         window_end=None,
         verdict=VerdictKind.NO_DATA,
-        verdicts=unearned(draft.status.verdicts),
+        verdicts=unearned(draft.spec.analysis, draft.status.verdicts, stage_at(draft.spec, step)),
     )
-    number = f"step {index + 1} of {len(draft.steps)}"
-    why = f"{before}% -> {step.weight}% ({number}): {evidence or 'pods are ready'}"
-    draft.move("Weight", draft.status.candidate, why)
+    if step.weight is not None:
+        draft.move(
+            "Weight", draft.status.candidate, f"{before}% -> {after}% ({number}): {evidence or 'pods are ready'}"
+        )
+    elif step.shadow is not None:
+        text = f"{step.shadow.percent}% of requests are mirrored ({number}): {evidence or 'pods are ready'}"
+        draft.move("Shadow", draft.status.candidate, text)
+    else:
+        draft.move("Match", draft.status.candidate, f"{step.name} ({number}): {evidence or 'pods are ready'}")
 
 
 def _pods(draft: Draft, revision: str | None, wanted: int) -> str:

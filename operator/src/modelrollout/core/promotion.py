@@ -2,7 +2,7 @@
 
 from modelrollout.api.status import Phase, VerdictKind
 from modelrollout.api.units import format_duration, parse_duration
-from modelrollout.core import rollback
+from modelrollout.core import automation
 from modelrollout.core.draft import Draft
 from modelrollout.core.evidence import guard
 
@@ -30,10 +30,17 @@ def promote(draft: Draft, evidence: str) -> None:
     )
 
 
+def report(draft: Draft, evidence: str) -> None:
+    """End without promotion: the candidate was only shadowed, and what was found stays in the status."""
+    revision = draft.status.candidate
+    draft.set(phase=Phase.REPORTED, candidate=None, step=None, window_end=None, paused=None)
+    draft.move("Reported", revision, f"shadowed, not promoted: {evidence or 'nothing was measured'}")
+
+
 def guard_promoted(draft: Draft) -> None:
     """Watch a promoted revision while the previous one could still take over."""
     status = draft.status
-    if status.window_end is None and draft.routed({str(status.stable): 100}):
+    if status.window_end is None and draft.routed(draft.split):
         draft.set(window_end=draft.settings.grid((draft.now + draft.settings.settle).timestamp()))
     elif status.window_end is not None:
         last = next((v for v in status.verdicts if v.name == guard.NAME), None)
@@ -45,12 +52,12 @@ def guard_promoted(draft: Draft) -> None:
         )
         draft.set(verdicts=[verdict], verdict=verdict.verdict, window_end=end)
         if verdict.verdict is VerdictKind.FAIL:
-            rollback.roll_back(draft, "RolledBack", verdict.message)
+            automation.give_up(draft, "RolledBack", verdict.message)
             return
     stable = draft.workload(status.stable)
     if stable is not None and stable.crash_loop:
         why = f"pods of the promoted revision crash again and again: {stable.trouble or 'no reason reported'}"
-        rollback.roll_back(draft, "RolledBack", why)
+        automation.give_up(draft, "RolledBack", why)
         return
     _end_guard(draft)
 

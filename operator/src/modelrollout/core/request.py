@@ -5,8 +5,8 @@ from typing import Any, Final, Literal
 
 from modelrollout.core.observed import Request
 
-Action = Literal["promote", "abort", "pause", "resume", "retry", "undo"]
-ACTIONS: Final[tuple[Action, ...]] = ("promote", "abort", "pause", "resume", "retry", "undo")
+Action = Literal["promote", "abort", "pause", "resume", "retry", "undo", "approve"]
+ACTIONS: Final[tuple[Action, ...]] = ("promote", "abort", "pause", "resume", "retry", "undo", "approve")
 _MAX_LENGTH: Final = 2048
 
 

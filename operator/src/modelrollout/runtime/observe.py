@@ -10,10 +10,10 @@ from modelrollout.api.base import REQUEST_ANNOTATION
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.status import Phase
 from modelrollout.core.evidence.windows import Reading
-from modelrollout.core.observed import Observed, Workload
+from modelrollout.core.observed import ComparerState, Observed, Workload
 from modelrollout.core.request import parse_request
 from modelrollout.core.revision import image_of, revision_of
-from modelrollout.ports import Cluster, Key, TerminalError, TrafficRouter, TransientError
+from modelrollout.ports import Cluster, Gates, Key, TerminalError, TrafficRouter, TransientError
 from modelrollout.runtime.memory import Memory
 
 _log = logging.getLogger(__name__)
@@ -32,12 +32,8 @@ class Workloads(Protocol):
     def of(self, key: Key) -> Mapping[str, Workload]:
         """Return a rollout's by revision."""
 
-
-class Routes(Protocol):
-    """The route objects, as last watched or written."""
-
-    def get(self, key: Key) -> Mapping[str, Any] | None:
-        """Return a rollout's."""
+    def comparer(self, key: Key) -> ComparerState | None:
+        """Return a rollout's comparer."""
 
 
 class Tracked(Protocol):
@@ -67,11 +63,13 @@ class Observer:
     """Reads the caches; asks the API server for pods only where some are missing for long."""
 
     workloads: Workloads
-    routes: Routes
+    preview: Callable[[Key], str | None]
+    """The revision that a rollout's preview Service points at."""
     configs: Configs | None
     """None: the operator does not track configuration."""
     router_for: Callable[[ModelRollout], TrafficRouter]
     cluster: Cluster
+    gates: Gates
 
     async def observe(
         self, key: Key, rollout: ModelRollout, memory: Memory, readings: Mapping[str, Reading], now: datetime
@@ -80,7 +78,9 @@ class Observer:
         digests, terminal = self._config(key, rollout)
         route = None
         try:
-            route = self.router_for(rollout).read(rollout, self.routes.get(key))
+            router = self.router_for(rollout)
+            route = router.read(rollout)
+            router.check(rollout)
         except TerminalError as error:
             terminal = str(error)
         template = rollout.spec.template
@@ -90,6 +90,9 @@ class Observer:
             workloads=await self._workloads(key, rollout, memory, now),
             route=route,
             readings=readings,
+            gate=self.gates.result(key),
+            comparer=self.workloads.comparer(key),
+            preview=self.preview(key),
             request=parse_request(rollout.metadata.annotations.get(REQUEST_ANNOTATION)),
             terminal=memory.terminal(rollout.metadata.generation, now) or terminal,
         )

@@ -19,6 +19,8 @@ class Options:
     """None: the pod's service account, else $KUBECONFIG or ~/.kube/config."""
     track_config: bool = False
     """Watch ConfigMaps and Secrets for rollouts that ask for it."""
+    routers: tuple[str, ...] = ("gatewayAPI", "service")
+    """Routers that rollouts may use; each costs a watch, and rights to write its objects."""
     workers: int = 8
     host: str = "0.0.0.0"  # noqa: S104
     port: int = 8081

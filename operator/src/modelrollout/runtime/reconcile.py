@@ -12,16 +12,21 @@ from modelrollout.api.status import Status
 from modelrollout.core.actions import (
     Action,
     Announce,
+    CloseGate,
+    DeleteComparer,
     DeleteRevision,
+    EnsureComparer,
     EnsureRevision,
+    OpenGate,
     Plan,
     SaveStatus,
     ScaleRevision,
+    SetPreview,
     SetRoute,
 )
 from modelrollout.core.plan import plan, refused
 from modelrollout.core.settings import Settings
-from modelrollout.ports import Clock, Cluster, Key, TerminalError, TrafficRouter, TransientError
+from modelrollout.ports import Clock, Cluster, Gates, Key, Notifier, TerminalError, TrafficRouter, TransientError
 from modelrollout.runtime.collector import Collector, Readings
 from modelrollout.runtime.lease import LeaseLostError
 from modelrollout.runtime.logs import ObjectLog
@@ -46,6 +51,8 @@ class Reconciler:
     observer: Observer
     cluster: Cluster
     router_for: Callable[[ModelRollout], TrafficRouter]
+    gates: Gates
+    notifier: Notifier
     collector: Collector
     clock: Clock
     settings: Settings
@@ -83,6 +90,7 @@ class Reconciler:
         self.memories.forget(key)
         self.collector.forget(key)
         self.observer.forget(key)
+        self.gates.forget(key)
 
     def _read(self, key: Key, raw: dict[str, Any]) -> tuple[ModelRollout, str | None]:
         """Return a rollout and, where its newest spec cannot be read, why; it then has the last one that could be.
@@ -177,19 +185,35 @@ class Reconciler:
         if not self.may_write():
             raise LeaseLostError(f"the lease ran out before a write for {key}")
         match action:
+            case SetRoute(split, latch):
+                await self.router_for(rollout).set(rollout, split, latch)
+            case OpenGate():
+                await self.gates.open(rollout, action)
+            case CloseGate(ident):
+                await self.gates.close(rollout, ident)
+            case SaveStatus():
+                await self._save(key, rollout, step.status, memory)
+            case Announce():
+                memory.announcements.append(action)
+                await self._announce(rollout, memory)
+            case _:
+                await self._change(rollout, action)
+
+    async def _change(self, rollout: ModelRollout, action: Action) -> None:
+        """Carry out what changes Deployments and Services."""
+        match action:
             case EnsureRevision(revision, replicas):
                 await self.cluster.apply_revision(rollout, revision, rollout.spec.template, replicas)
             case ScaleRevision(revision, replicas):
                 await self.cluster.scale_revision(rollout, revision, replicas)
             case DeleteRevision(revision):
                 await self.cluster.delete_revision(rollout, revision)
-            case SetRoute(weights, latch):
-                await self.router_for(rollout).set(rollout, weights, latch)
-            case SaveStatus():
-                await self._save(key, rollout, step.status, memory)
-            case Announce():
-                memory.announcements.append(action)
-                await self._announce(rollout, memory)
+            case SetPreview(revision):
+                await self.cluster.apply_preview(rollout, revision)
+            case EnsureComparer(stable, candidate, settings):
+                await self.cluster.apply_comparer(rollout, stable, candidate, settings)
+            case DeleteComparer():
+                await self.cluster.delete_comparer(rollout)
 
     async def _save(self, key: Key, rollout: ModelRollout, status: Status, memory: Memory) -> None:
         version = await self.cluster.save_status(rollout, status)
@@ -202,7 +226,8 @@ class Reconciler:
         while memory.announcements:
             if not self.may_write():
                 raise LeaseLostError("the lease ran out before an event was written")
-            move, warning = memory.announcements[0].move, memory.announcements[0].warning
+            first = memory.announcements[0]
+            move, warning = first.move, first.warning
             try:
                 await self.cluster.announce(rollout, move, warning)
             except TransientError as error:
@@ -211,6 +236,8 @@ class Reconciler:
             except TerminalError as error:
                 log.warning("event of %s refused: %s", move.move, error)
             memory.announcements.pop(0)
+            if first.notify:
+                self.notifier.notify(rollout, move)
             self.metrics.decisions.labels(move.move).inc()
             step = memory.working.step if memory.working else None
             extra = {"decision": move.move, "revision": move.revision, "step": step.name if step else None}

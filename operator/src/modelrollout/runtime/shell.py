@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from modelrollout.adapters.gates import GateKeeper
 from modelrollout.adapters.kubernetes.cache import Routes, Workloads
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.cluster import KubernetesCluster
 from modelrollout.adapters.kubernetes.configs import Configs
-from modelrollout.adapters.kubernetes.resources import CONFIG_MAPS, DEPLOYMENTS, SECRETS
+from modelrollout.adapters.kubernetes.preview import preview_of
+from modelrollout.adapters.kubernetes.resources import CONFIG_MAPS, DEPLOYMENTS, SECRETS, SERVICES
 from modelrollout.adapters.kubernetes.watch import Reflector
+from modelrollout.adapters.notify import Silent
 from modelrollout.adapters.routers import Routers
-from modelrollout.api.base import NAME_LABEL
+from modelrollout.api.base import NAME_LABEL, REVISION_LABEL
 from modelrollout.ports import Clock, Key, Metrics
 from modelrollout.runtime.collector import Collector
 from modelrollout.runtime.health import Health
@@ -50,17 +53,20 @@ class Shell:
         self.api.count = self._counted
         workloads, routes = Workloads(self._changed), Routes(self._changed)
         configs = Configs(self._changed) if options.track_config else None
-        routers = Routers(self.api, routes)
-        cluster = KubernetesCluster(self.api, workloads)
+        routers = Routers(self.api, routes, options.routers)
+        gates = GateKeeper(self.api, self._changed)
+        cluster = KubernetesCluster(self.api, workloads, routes)
         window = options.settings.window
         # A scrape takes its time: what was seen before the window's end must be in store when we ask.
         lag = min(1.5, max(0.3, 0.1 * window))
         self.collector = Collector(self.provider, self.clock, window=window, enqueue=self.queue.add, lag=lag)
         self.reconciler = Reconciler(
             store=self.store,
-            observer=Observer(workloads, routes, configs, routers.router_for, cluster),
+            observer=Observer(workloads, preview_of(routes), configs, routers.router_for, cluster, gates),
             cluster=cluster,
             router_for=routers.router_for,
+            gates=gates,
+            notifier=Silent(),
             collector=self.collector,
             clock=self.clock,
             settings=options.settings,
@@ -97,8 +103,10 @@ class Shell:
     def _reflect(self, workloads: Workloads, routes: Routes, configs: Configs | None, routers: Routers) -> None:
         spaces = self.options.namespaces
         self.reflectors |= reflectors(self.api, DEPLOYMENTS, workloads, spaces, NAME_LABEL)
-        for resource in routers.resources:
-            self.reflectors |= reflectors(self.api, resource, routes, spaces, NAME_LABEL)
+        for resource in dict.fromkeys((*routers.resources, SERVICES)):
+            # Each revision has a Service too, of which nobody needs to know more than that it was written.
+            selector = f"{NAME_LABEL},!{REVISION_LABEL}" if resource == SERVICES else NAME_LABEL
+            self.reflectors |= reflectors(self.api, resource, routes.sink(resource), spaces, selector)
         if configs is not None:
             self.reflectors |= reflectors(self.api, CONFIG_MAPS, configs.sink("configmap"), spaces)
             self.reflectors |= reflectors(self.api, SECRETS, configs.sink("secret"), spaces)

@@ -9,6 +9,7 @@ import numpy as np
 
 from modelrollout.core.observed import Route, Workload
 from modelrollout.core.revision import object_name
+from modelrollout.core.split import Split
 from modelrollout.simulate.pods import Batch, Dice, Grid, past_of
 from modelrollout.simulate.stage import Stage
 
@@ -195,4 +196,4 @@ class Cluster:
 
     def route(self) -> Route:
         """Return the route as it reads back."""
-        return Route(self.weights, current=True, accepted=self.applied_at <= self.now, latch=self.latch)
+        return Route(Split(self.weights), current=True, accepted=self.applied_at <= self.now, latch=self.latch)

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from modelrollout.api.metrics import Metric
-from modelrollout.api.spec import Analysis, Spec, Step
+from modelrollout.api.spec import Analysis, Spec
+from modelrollout.api.strategy import Step
 from modelrollout.api.units import parse_duration, parse_percent
-from modelrollout.core.capacity import needed
-from modelrollout.core.draft import DEFAULT_STEPS
+from modelrollout.core.capacity import pods_for
 from modelrollout.core.evidence import eprocess
 from modelrollout.core.evidence.metrics.latency import BUDGET_FACTOR
 from modelrollout.core.evidence.rates import Margin, project_bernoulli, project_poisson
 from modelrollout.core.settings import Settings
+from modelrollout.core.strategies import steps_of
 
 SLOW: Final = 0.1
 """Share of stable's requests above the latency boundary at which safety is shown: nearest to its 90th percentile."""
@@ -77,7 +78,7 @@ class Forecast:
 def forecast(spec: Spec, rps: float, error_rate: float, settings: Settings | None = None) -> Forecast:
     """Return what to expect at `rps` requests a second of which stable fails `error_rate`."""
     settings = settings or Settings()
-    steps = tuple(spec.strategy.steps or DEFAULT_STEPS)
+    steps = steps_of(spec)
     stages, weight = [], 0
     for index, step in enumerate(steps):
         weight = weight if step.weight is None else step.weight
@@ -91,7 +92,7 @@ def forecast(spec: Spec, rps: float, error_rate: float, settings: Settings | Non
 def _stage(  # noqa: PLR0913, PLR0917
     spec: Spec, step: Step, weight: int, following: int, load: tuple[float, float], settings: Settings
 ) -> Stage:
-    pods = needed(spec.replicas, weight) if weight else 0
+    pods = pods_for(spec, weight).candidate if weight else 0
     if step.weight is None:
         pause = step.pause.duration if step.pause else None
         least = None if pause is None else parse_duration(pause).total_seconds()

@@ -13,9 +13,9 @@ from modelrollout.api.resource import ModelRollout
 from modelrollout.api.status import Phase, Reason, Status, VerdictKind
 from modelrollout.api.units import parse_duration, parse_percent
 from modelrollout.core.actions import Plan, SaveStatus
-from modelrollout.core.draft import DEFAULT_STEPS
 from modelrollout.core.evidence.judge import Judgement, Question, judge
 from modelrollout.core.evidence.metrics import traffic
+from modelrollout.core.strategies import steps_of
 
 FIRST: Final = 24
 MOST: Final = 96
@@ -63,7 +63,7 @@ class Witness:
 
 def possible(rollout: ModelRollout) -> bool:
     """Say whether leaps are worth trying at all: every metric is known, and no step ends by the clock alone."""
-    steps = rollout.spec.strategy.steps or DEFAULT_STEPS
+    steps = steps_of(rollout.spec)
     known = all(metric.name in KNOWN for metric in rollout.spec.analysis.metrics)
     return known and not any(step.max_duration for step in steps)
 
@@ -96,7 +96,7 @@ def stands(rollout: ModelRollout, made: Plan, found: list[Judgement], now: datet
 def _resting(rollout: ModelRollout, now: datetime) -> bool:
     """Say whether the step lasts beyond `now` whatever the evidence says."""
     current, strategy = rollout.status.step, rollout.spec.strategy
-    steps = strategy.steps or DEFAULT_STEPS
+    steps = steps_of(rollout.spec)
     if current is None or current.index >= len(steps):
         return False
     step = steps[current.index]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from modelrollout.api.status import Phase, Status, VerdictKind
 from modelrollout.core.actions import Action, DeleteRevision, Plan, SaveStatus, ScaleRevision, SetRoute
-from modelrollout.core.capacity import needed
+from modelrollout.core.capacity import pods_for
 from modelrollout.core.evidence.windows import Reading
 from modelrollout.simulate.cluster import Cluster
 
@@ -40,8 +40,8 @@ class Rules:
     def acting(self, action: Action, made: Plan) -> None:
         """Check an action just before it takes effect."""
         match action:
-            case SetRoute(weights):
-                self._route(dict(weights), made)
+            case SetRoute(split):
+                self._route(dict(split.weights), made)
             case ScaleRevision(revision, replicas):
                 fleet = self.cluster.fleets[revision]
                 if replicas < fleet.desired:
@@ -55,13 +55,13 @@ class Rules:
     def _route(self, weights: dict[str, int], made: Plan) -> None:
         self._must(sum(weights.values()) == 100, "weights of the route do not sum to 100")
         self._must(set(weights) <= set(self.cluster.fleets), "a weight for a revision that does not exist")
-        status, replicas = made.status, self.cluster.stage.rollout.spec.replicas
+        status, spec = made.status, self.cluster.stage.rollout.spec
         for revision, weight in weights.items():
             fleet = self.cluster.fleets.get(revision)
             risen = weight > self.cluster.weights.get(revision, 0)
             back = status.phase is Phase.ROLLED_BACK or revision == status.stable
             if risen and not back and fleet is not None:
-                self._must(fleet.ready(self.cluster.now) >= needed(replicas, weight), "traffic before capacity")
+                self._must(fleet.ready(self.cluster.now) >= pods_for(spec, weight).candidate, "traffic before capacity")
             self._must((status.attempt, revision) not in self.rejected, "a rejected candidate got traffic again")
         if status.phase is Phase.ROLLED_BACK:
             first = made.actions[0]

@@ -231,8 +231,8 @@ class Run:
                 self.cluster.scale(revision, replicas)
             case DeleteRevision(revision):
                 self.cluster.delete(revision)
-            case SetRoute(weights, latch):
-                self.cluster.set_route(dict(weights), latch)
+            case SetRoute(split, latch):
+                self.cluster.set_route(dict(split.weights), latch)
             case SaveStatus():
                 self.operator.saved = made.status
                 return False

@@ -11,6 +11,7 @@ from modelrollout.core.observed import Observed, Route, Workload
 from modelrollout.core.plan import plan
 from modelrollout.core.revision import revision_of
 from modelrollout.core.settings import Settings
+from modelrollout.core.split import Split
 from modelrollout.simulate.scenario import InvalidScenario, NewTemplate, Scenario, Version
 from modelrollout.simulate.traffic import Expected, Layout, compared, expected, layout
 
@@ -90,7 +91,7 @@ def _at_rest(rollout: ModelRollout, stable: str, settings: Settings) -> Status:
     observed = Observed(
         desired=stable,
         workloads={stable: Workload(stable, replicas, replicas, replicas)},
-        route=Route({stable: 100}, current=True, accepted=True),
+        route=Route(Split({stable: 100}), current=True, accepted=True),
     )
     now = BEGIN - timedelta(days=1)
     for _ in range(10):

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from modelrollout.adapters.kubernetes.cache import Routes, Workloads
+from modelrollout.adapters.kubernetes.resources import HTTP_ROUTES
+from modelrollout.api.base import NAME_LABEL
 from modelrollout.core.observed import Workload
 from modelrollout.ports import Key
 
@@ -135,6 +137,7 @@ def route(version: int, **more: Any) -> dict[str, Any]:
         "metadata": {
             "name": "fraud",
             "namespace": "shop",
+            "labels": {NAME_LABEL: "fraud"},
             "resourceVersion": str(version),
             "generation": 4,
             "managedFields": [{"manager": "x" * 1000}],
@@ -147,12 +150,13 @@ def route(version: int, **more: Any) -> dict[str, Any]:
 
 
 def test_a_route_is_kept_without_bookkeeping(told: Told) -> None:
-    told.routes.event("ADDED", route(1))
-    assert told.routes.get(KEY) == {
+    told.routes.event(HTTP_ROUTES, "ADDED", route(1))
+    assert told.routes.get(HTTP_ROUTES, KEY.namespace, KEY.name) == {
         "metadata": {
             "name": "fraud",
             "namespace": "shop",
             "generation": 4,
+            "labels": {NAME_LABEL: "fraud"},
             "annotations": {"modelrollout.dev/latch": "3"},
         },
         "spec": {"rules": []},
@@ -161,12 +165,12 @@ def test_a_route_is_kept_without_bookkeeping(told: Told) -> None:
 
 
 def test_a_route_tells_of_changes_newer_than_what_it_holds(told: Told) -> None:
-    told.routes.event("ADDED", route(5))
-    told.routes.event("MODIFIED", route(6))
-    told.routes.event("MODIFIED", route(4, spec={"rules": [1]}))
+    told.routes.event(HTTP_ROUTES, "ADDED", route(5))
+    told.routes.event(HTTP_ROUTES, "MODIFIED", route(6))
+    told.routes.event(HTTP_ROUTES, "MODIFIED", route(4, spec={"rules": [1]}))
     assert told.keys == [KEY]
-    told.routes.event("MODIFIED", route(7, spec={"rules": [2]}))
+    told.routes.event(HTTP_ROUTES, "MODIFIED", route(7, spec={"rules": [2]}))
     assert told.keys == [KEY, KEY]
-    told.routes.retain([])
-    assert told.routes.get(KEY) is None
+    told.routes.retain(HTTP_ROUTES, [])
+    assert told.routes.get(HTTP_ROUTES, KEY.namespace, KEY.name) is None
     assert told.keys == [KEY] * 3

@@ -26,7 +26,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "their_router.py").write_text(
         "from modelrollout.adapters.kubernetes.resources import Resource\n"
         "class Theirs:\n"
-        "    resource = Resource('their.example/v1', 'Path', 'paths')\n"
+        "    resources = (Resource('their.example/v1', 'Path', 'paths'),)\n"
         "    def __init__(self, api, routes): pass\n"
     )
     info = tmp_path / "their_router-1.0.dist-info"
@@ -54,7 +54,12 @@ def test_another_package_brings_its_own() -> None:
 
 
 def test_a_router_that_is_not_installed_is_named() -> None:
-    found = routers()
-    found._routers.clear()
-    with pytest.raises(TerminalError, match=r"ModelRollout shop/fraud: spec.traffic names no router that is installed"):
+    wanted = document("shop", traffic={"plugin": {"name": "theirs"}})
+    with pytest.raises(TerminalError, match=r"ModelRollout shop/fraud: spec.traffic: router theirs is not installed"):
+        routers().router_for(parse(wanted))
+
+
+def test_a_router_that_is_not_enabled_is_named() -> None:
+    found = Routers(Api(Idle()), Routes(lambda _: None), ["service"])
+    with pytest.raises(TerminalError, match=r"router gatewayAPI is not enabled; add it to the operator's --router"):
         found.router_for(parse(document("shop")))

@@ -11,9 +11,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from modelrollout.api.base import NAME_LABEL, REVISION_LABEL
-from modelrollout.core.observed import Workload
+from modelrollout.adapters.kubernetes.resources import Resource
+from modelrollout.api.base import ADOPTED_PREFIX, COMPARES_LABEL, NAME_LABEL, REVISION_LABEL, ROLE_LABEL
+from modelrollout.core.observed import ComparerState, Workload
 from modelrollout.core.revision import image_of, object_name
+from modelrollout.core.split import COMPARER
 from modelrollout.ports import Key
 
 Name = tuple[str, str]
@@ -31,12 +33,27 @@ class Held:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class HeldComparer:
+    """What is known of the Deployment of one comparer."""
+
+    state: ComparerState
+    name: str
+    version: int
+
+
 class Workloads:
     """The Deployments of every rollout, by revision."""
 
     def __init__(self, on_change: Changed) -> None:
         self._on_change = on_change
         self._held: dict[Key, dict[str, Held]] = {}
+        self._comparers: dict[Key, HeldComparer] = {}
+
+    def comparer(self, key: Key) -> ComparerState | None:
+        """Return the comparer of a rollout."""
+        held = self._comparers.get(key)
+        return held.state if held else None
 
     def of(self, key: Key) -> dict[str, Workload]:
         """Return the workloads of a rollout by revision."""
@@ -52,6 +69,9 @@ class Workloads:
         meta = raw["metadata"]
         labels = meta.get("labels") or {}
         name, revision = labels.get(NAME_LABEL), labels.get(REVISION_LABEL)
+        if name and labels.get(ROLE_LABEL) == COMPARER:
+            self._comparer_event(kind, raw, Key(meta["namespace"], name))
+            return
         if not name or not revision or meta["name"] != object_name(name, revision):
             return
         key, new = Key(meta["namespace"], name), held_of(raw, revision)
@@ -75,6 +95,20 @@ class Workloads:
         ]
         for key, revision in gone:
             self._forget(key, revision)
+        for key in [key for key, held in self._comparers.items() if (key.namespace, held.name) not in names]:
+            del self._comparers[key]
+            self._on_change(key)
+
+    def _comparer_event(self, kind: str, raw: Mapping[str, Any], key: Key) -> None:
+        old, new = self._comparers.get(key), comparer_of(raw)
+        if old is not None and new.version < old.version:
+            return
+        if kind == "DELETED":
+            self._comparers.pop(key, None)
+        else:
+            self._comparers[key] = new
+        if kind == "DELETED" or old is None or old.state != new.state:
+            self._on_change(key)
 
     def _forget(self, key: Key, revision: str) -> None:
         revisions = self._held.get(key, {})
@@ -105,6 +139,16 @@ def held_of(raw: Mapping[str, Any], revision: str) -> Held:
     return Held(workload, str(meta.get("uid", "")), version_of(raw))
 
 
+def comparer_of(raw: Mapping[str, Any]) -> HeldComparer:
+    """Reduce the Deployment of a comparer to what decisions need."""
+    meta, status = raw["metadata"], raw.get("status") or {}
+    stable, _, rest = str((meta.get("labels") or {}).get(COMPARES_LABEL, "")).partition(".")
+    candidate, _, settings = rest.partition(".")
+    seen = int(status.get("observedGeneration", 0)) >= int(meta.get("generation", 0))
+    ready = seen and int(status.get("readyReplicas", 0)) > 0
+    return HeldComparer(ComparerState(stable, candidate, settings, ready), str(meta["name"]), version_of(raw))
+
+
 def _trouble(failure: Mapping[str, Any]) -> str:
     return f"{failure.get('reason', 'ReplicaFailure')}: {failure.get('message', '')}"[:200]
 
@@ -117,41 +161,78 @@ def version_of(raw: Mapping[str, Any]) -> int:
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 
+Place = tuple[str, str, str]
+"""Plural of the kind, namespace and name of an object."""
+
+
 class Routes:
-    """The route object of every rollout, as compact JSON, compressed."""
+    """The objects that route requests, of every kind that a router writes, as compact JSON, compressed."""
 
     def __init__(self, on_change: Changed) -> None:
         self._on_change = on_change
-        self._held: dict[Key, tuple[int, bytes]] = {}
+        self._held: dict[Place, tuple[int, bytes]] = {}
+        self._owners: dict[Place, frozenset[Key]] = {}
 
-    def get(self, key: Key) -> Mapping[str, Any] | None:
-        """Return the route object of a rollout, without the parts that only the API server needs."""
-        held = self._held.get(key)
+    def get(self, resource: Resource, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """Return an object, without the parts that only the API server needs."""
+        held = self._held.get((resource.plural, namespace, name))
         return None if held is None else json.loads(zlib.decompress(held[1]))
 
-    def event(self, kind: str, raw: Mapping[str, Any]) -> None:
-        """Take in a route that was added, modified or deleted; one older than what is held is passed over."""
+    def sink(self, resource: Resource) -> "RouteSink":
+        """Return where a watch of a kind delivers to."""
+        return RouteSink(self, resource)
+
+    def event(self, resource: Resource, kind: str, raw: Mapping[str, Any]) -> None:
+        """Take in an object that was added, modified or deleted; one older than what is held is passed over."""
         meta = raw["metadata"]
-        key, version = Key(meta["namespace"], meta["name"]), version_of(raw)
-        old = self._held.get(key)
+        place, version = (resource.plural, str(meta["namespace"]), str(meta["name"])), version_of(raw)
+        old = self._held.get(place)
         if old is not None and version < old[0]:
             return
         if kind == "DELETED":
-            self._forget(key)
+            self._forget(place)
             return
-        text = compact(raw)
-        self._held[key] = (version, text)
+        text, before = compact(raw), self._owners.get(place, frozenset())
+        self._held[place], self._owners[place] = (version, text), owners_of(raw)
         if old is None or old[1] != text:
-            self._on_change(key)
+            for key in before | self._owners[place]:
+                self._on_change(key)
+
+    def retain(self, resource: Resource, names: Collection[Name]) -> None:
+        """Forget every object of a kind that is not among these."""
+        for place in [one for one in self._held if one[0] == resource.plural and one[1:] not in names]:
+            self._forget(place)
+
+    def _forget(self, place: Place) -> None:
+        if self._held.pop(place, None) is not None:
+            for key in self._owners.pop(place, ()):
+                self._on_change(key)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSink:
+    """Where a watch of one kind of routing objects delivers to."""
+
+    routes: Routes
+    resource: Resource
+
+    def event(self, kind: str, raw: Mapping[str, Any]) -> None:
+        """Take in an object that was added, modified or deleted."""
+        self.routes.event(self.resource, kind, raw)
 
     def retain(self, names: Collection[Name]) -> None:
-        """Forget every route that is not among these."""
-        for key in [key for key in self._held if (key.namespace, key.name) not in names]:
-            self._forget(key)
+        """Forget every object that is not among these."""
+        self.routes.retain(self.resource, names)
 
-    def _forget(self, key: Key) -> None:
-        if self._held.pop(key, None) is not None:
-            self._on_change(key)
+
+def owners_of(raw: Mapping[str, Any]) -> frozenset[Key]:
+    """Return the rollouts that an object routes for: the one that made it, and those that adopted a part of it."""
+    meta = raw["metadata"]
+    name = (meta.get("labels") or {}).get(NAME_LABEL)
+    adopted = [
+        note.removeprefix(ADOPTED_PREFIX) for note in meta.get("annotations") or {} if note.startswith(ADOPTED_PREFIX)
+    ]
+    return frozenset(Key(str(meta["namespace"]), one) for one in (name, *adopted) if one)
 
 
 def compact(raw: Mapping[str, Any]) -> bytes:

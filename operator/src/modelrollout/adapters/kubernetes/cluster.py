@@ -5,14 +5,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from modelrollout.adapters.kubernetes import objects
-from modelrollout.adapters.kubernetes.cache import Workloads
+from modelrollout.adapters.kubernetes.cache import Routes, Workloads
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.errors import AlreadyExists, NotFound
 from modelrollout.adapters.kubernetes.pods import trouble_of
+from modelrollout.adapters.kubernetes.preview import preview_service
 from modelrollout.adapters.kubernetes.resources import DEPLOYMENTS, EVENTS, PODS, ROLLOUTS, SERVICES, Resource
 from modelrollout.api.base import API_VERSION, FIELD_MANAGER, KIND
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.status import Move, Status
+from modelrollout.api.strategy import Comparer
 from modelrollout.core.revision import object_name
 from modelrollout.ports import Key, TerminalError
 
@@ -24,9 +26,10 @@ LONGEST_NOTE: Final = 1000
 class KubernetesCluster:
     """Writes what we own, and tells the cache of workloads what came of it."""
 
-    def __init__(self, api: Api, workloads: Workloads) -> None:
+    def __init__(self, api: Api, workloads: Workloads, routes: Routes) -> None:
         self._api = api
         self._workloads = workloads
+        self._routes = routes
 
     async def apply_revision(
         self, rollout: ModelRollout, revision: str, template: Mapping[str, Any] | None, replicas: int
@@ -54,6 +57,20 @@ class KubernetesCluster:
         """Delete Deployment and Service of a revision, if they carry our labels; absent ones are fine."""
         for resource in (SERVICES, DEPLOYMENTS):
             await self._delete(rollout, revision, resource)
+
+    async def apply_preview(self, rollout: ModelRollout, revision: str) -> None:
+        """Point the Service `<name>-preview` at a revision."""
+        port = objects.target_port(rollout, rollout.spec.template)
+        self._routes.event(
+            SERVICES, "MODIFIED", await self._api.apply(SERVICES, preview_service(rollout, revision, port))
+        )
+
+    async def apply_comparer(self, rollout: ModelRollout, stable: str, candidate: str, settings: Comparer) -> None:
+        """Apply Deployment and Service of the comparer between two revisions."""
+        raise TerminalError("no comparer yet")
+
+    async def delete_comparer(self, rollout: ModelRollout) -> None:
+        """Delete Deployment and Service of the comparer; absent ones are fine."""
 
     async def save_status(self, rollout: ModelRollout, status: Status) -> str:
         """Write the whole status at the rollout's resourceVersion; returns the new one. ConflictError when stale."""

@@ -93,7 +93,7 @@ class PrometheusMetrics:
                 readings[key][name] = Reading()
                 try:
                     self._servers.of(rollout.spec.analysis.prometheus)
-                    wanted[key][name] = self._wanted(rollout, name)
+                    wanted[key][name] = self._wanted(rollout, name, watch.presets.get(name))
                 except (PresetError, NotAllowed) as error:
                     readings[key][name] = Reading(error=str(error))
         self._forget_but({subject for key, (_, watch) in watches.items() for subject in _ask(key, watch).subjects})
@@ -109,9 +109,10 @@ class PrometheusMetrics:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._servers.close()
 
-    def _wanted(self, rollout: ModelRollout, name: str) -> Signal | str:
-        metric = metric_of(rollout.spec.analysis, name)
-        return name if metric is not None and metric.query else signal_of(self._presets, rollout.spec.analysis, name)
+    def _wanted(self, rollout: ModelRollout, name: str, preset: str | None) -> Signal | str:
+        analysis = rollout.spec.analysis
+        metric = metric_of(analysis, name)
+        return name if metric is not None and metric.query else signal_of(self._presets, analysis, name, preset)
 
     def _built_in(
         self,

@@ -49,11 +49,11 @@ def metric_of(analysis: Analysis, name: str) -> Metric | None:
     return next((metric for metric in analysis.metrics if metric.name == name), None)
 
 
-def signal_of(presets: Presets, analysis: Analysis, name: str) -> Signal:
-    """Return what a built-in metric of a rollout means. Raises PresetError."""
+def signal_of(presets: Presets, analysis: Analysis, name: str, instead: str | None = None) -> Signal:
+    """Return what a built-in metric of a rollout means; `instead` is a preset to read it by. Raises PresetError."""
     metric = metric_of(analysis, name)
     kind = "errors" if name == "slo" else name
-    own = metric.preset if metric is not None else None
+    own = instead or (metric.preset if metric is not None else None)
     preset = presets[own or analysis.preset]
     if own is None and kind in FALLBACK and kind not in preset.measured:
         preset = presets[FALLBACK[kind]]

@@ -1,58 +1,57 @@
 """Routers: one file for each way to split requests.
 
-Another package brings one with an entry point in the group `modelrollout.routers`, named like the field under
-`spec.traffic` that chooses it: a class made from an `Api` and a `Routes`, with the methods of ports.TrafficRouter
-and a `resource` that tells what to watch. Under the name of a router that is here, it takes its place.
+Another package brings one with an entry point in the group `modelrollout.routers`: a class made from an `Api` and a
+`Routes`, with the methods of ports.TrafficRouter and `resources` that tell what to watch. A rollout asks for it by
+`spec.traffic.plugin.name`. Under the name of a router that is here, it takes its place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from importlib.metadata import entry_points
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from modelrollout.adapters.kubernetes.cache import Routes
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.resources import Resource
 from modelrollout.adapters.routers.gateway_api import GatewayApiRouter
 from modelrollout.api.resource import ModelRollout
-from modelrollout.core.observed import Route
-from modelrollout.ports import TerminalError
+from modelrollout.ports import TerminalError, TrafficRouter
 
 GROUP: Final = "modelrollout.routers"
 
 
-class Router(Protocol):
-    """A TrafficRouter over one kind of object."""
+class Router(TrafficRouter, Protocol):
+    """A TrafficRouter over objects of the API server."""
 
-    resource: Resource
-    """Watched for it, by the label modelrollout.dev/name."""
-
-    async def set(self, rollout: ModelRollout, weights: Mapping[str, int], latch: str | None) -> None:
-        """Write the route; see ports.TrafficRouter."""
-
-    def read(self, rollout: ModelRollout, raw: Mapping[str, Any] | None) -> Route | None:
-        """Interpret the route; see ports.TrafficRouter."""
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        """The kinds of objects to watch for it, by the label modelrollout.dev/name."""
 
 
 class Routers:
-    """Every router there is, made once for a connection and a cache."""
+    """Every router that the operator was started with, made once for a connection and a cache.
 
-    def __init__(self, api: Api, routes: Routes) -> None:
-        self._routers: dict[str, Router] = {"gatewayAPI": GatewayApiRouter(api, routes)}
+    `enabled` are names of routers; None: all that are installed.
+    """
+
+    def __init__(self, api: Api, routes: Routes, enabled: Collection[str] | None = None) -> None:
+        made: dict[str, Router] = {"gatewayAPI": GatewayApiRouter(api, routes)}
         for point in entry_points(group=GROUP):
-            self._routers[point.name] = point.load()(api, routes)
+            made[point.name] = point.load()(api, routes)
+        self._installed = tuple(sorted(made))
+        self._routers = {name: router for name, router in made.items() if enabled is None or name in enabled}
 
     @property
     def resources(self) -> tuple[Resource, ...]:
         """The kinds of objects to watch."""
-        return tuple({router.resource for router in self._routers.values()})
+        return tuple(dict.fromkeys(resource for router in self._routers.values() for resource in router.resources))
 
-    def router_for(self, rollout: ModelRollout) -> Router:
-        """Return the router that a rollout's `spec.traffic` chooses; TerminalError where there is none."""
-        chosen = [name for name in rollout.spec.traffic.model_dump(by_alias=True, exclude_none=True) if name != "port"]
-        for name in chosen:
+    def router_for(self, rollout: ModelRollout) -> TrafficRouter:
+        """Return the router that a rollout's `spec.traffic` chooses; TerminalError where it is not there."""
+        for name in rollout.spec.traffic.routers:
             if name in self._routers:
                 return self._routers[name]
-        raise TerminalError(
-            f"ModelRollout {rollout.metadata.namespace}/{rollout.metadata.name}: spec.traffic names no router that "
-            f"is installed ({', '.join(sorted(self._routers))}); add one of these fields, or install its package"
-        )
+            what = f"ModelRollout {rollout.metadata.namespace}/{rollout.metadata.name}: spec.traffic: router {name}"
+            if name in self._installed:
+                raise TerminalError(f"{what} is not enabled; add it to the operator's --router (chart: routers)")
+            raise TerminalError(f"{what} is not installed ({', '.join(self._installed)}); install its package")
+        raise TerminalError(f"ModelRollout {rollout.metadata.namespace}/{rollout.metadata.name}: no router is named")

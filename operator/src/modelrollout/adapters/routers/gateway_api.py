@@ -17,7 +17,8 @@ from modelrollout.api.base import LATCH_ANNOTATION, NAME_LABEL
 from modelrollout.api.resource import ModelRollout
 from modelrollout.core.observed import Route
 from modelrollout.core.revision import object_name
-from modelrollout.ports import Key, TerminalError
+from modelrollout.core.split import Split
+from modelrollout.ports import TerminalError
 
 RULE: Final = "modelrollout"
 GATEWAY_GROUP: Final = "gateway.networking.k8s.io"
@@ -28,29 +29,33 @@ Object = dict[str, Any]
 class GatewayApiRouter:
     """Writes and reads HTTPRoutes."""
 
-    resource: Resource = HTTP_ROUTES
+    resources: tuple[Resource, ...] = (HTTP_ROUTES,)
 
     def __init__(self, api: Api, routes: Routes) -> None:
         self._api = api
         self._routes = routes
 
-    async def set(self, rollout: ModelRollout, weights: Mapping[str, int], latch: str | None) -> None:
-        """Write the route with these weights; TerminalError where a route of that name is somebody else's."""
-        meta = rollout.metadata
-        if self._routes.get(Key(meta.namespace, meta.name)) is None:
-            await self._check_free(rollout)
-        written = await self._api.apply(HTTP_ROUTES, http_route(rollout, weights, latch))
-        self._routes.event("MODIFIED", written)
+    def check(self, rollout: ModelRollout) -> None:
+        """Refuse what this router cannot do."""
 
-    def read(self, rollout: ModelRollout, raw: Mapping[str, Any] | None) -> Route | None:
+    async def set(self, rollout: ModelRollout, split: Split, latch: str | None) -> None:
+        """Write the route; TerminalError where a route of that name is somebody else's."""
+        meta = rollout.metadata
+        if self._routes.get(HTTP_ROUTES, meta.namespace, meta.name) is None:
+            await self._check_free(rollout)
+        written = await self._api.apply(HTTP_ROUTES, http_route(rollout, split.weights, latch))
+        self._routes.event(HTTP_ROUTES, "MODIFIED", written)
+
+    def read(self, rollout: ModelRollout) -> Route | None:
         """Interpret an HTTPRoute: its weights, whether it is as we write it, and whether the gateways took it."""
+        raw = self._routes.get(HTTP_ROUTES, rollout.metadata.namespace, rollout.metadata.name)
         if raw is None:
             return None
         weights = dict(_weights(rollout, raw.get("spec") or {}))
         wanted = http_route(rollout, weights, None)["spec"]
         problem = next(_problems(raw), None)
         return Route(
-            weights=weights,
+            split=Split(weights),
             current=_canonical(raw.get("spec")) == _canonical(wanted),
             accepted=problem is None and _accepted(wanted["parentRefs"], raw),
             latch=(raw["metadata"].get("annotations") or {}).get(LATCH_ANNOTATION),
@@ -74,6 +79,8 @@ class GatewayApiRouter:
 def http_route(rollout: ModelRollout, weights: Mapping[str, int], latch: str | None) -> Object:
     """Return the apply body of the route; every field that the API server would fill in is spelled out."""
     gateway, name = rollout.spec.traffic.gateway_api, rollout.metadata.name
+    if gateway is None:
+        raise TerminalError(f"ModelRollout {rollout.metadata.namespace}/{name}: spec.traffic.gatewayAPI is missing")
     head = objects.metadata(HTTP_ROUTES, rollout, name, {NAME_LABEL: name})
     if latch is not None:
         head["metadata"]["annotations"] = {LATCH_ANNOTATION: latch}

@@ -11,6 +11,7 @@ from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import eprocess, wording
 from modelrollout.core.evidence.case import Case, Outcome, Test
 from modelrollout.core.evidence.metrics import PAST, TOLD, tests_of, traffic
+from modelrollout.core.evidence.stages import Stage, awake
 from modelrollout.core.evidence.windows import Reading
 
 GUARD_SHARE: Final = 0.1
@@ -32,7 +33,9 @@ class Question:
     next_weight: int
     """The weight to be earned, in per cent."""
     weight: int
-    """The candidate's weight now."""
+    """The candidate's weight now; 0 in a shadow, and where requests reach it by what they carry."""
+    stage: Stage | None = None
+    """Where a rollout with a shadow is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,15 @@ class Judgement:
     """The metric that the rollback is for."""
     peak: float | None = field(default=None)
     """At least what the combined log e-value for harm was after any window read; None where nobody can tell."""
+    asleep: frozenset[str] = frozenset()
+    """Names of verdicts that are kept from another stage, and do not rule this one."""
 
     @property
     def worst(self) -> VerdictKind:
         """Return the verdict that rules: Fail, then ProviderError, then NoData, then Pass."""
         if self.blamed is not None:
             return VerdictKind.FAIL
-        kinds = [verdict.verdict for verdict in self.verdicts]
+        kinds = [verdict.verdict for verdict in self.verdicts if verdict.name not in self.asleep]
         for kind in (VerdictKind.FAIL, VerdictKind.PROVIDER_ERROR, VerdictKind.NO_DATA):
             if kind in kinds:
                 return kind
@@ -74,11 +79,14 @@ def judge(question: Question) -> Judgement:
     passes when every metric passes on its own.
     """
     analysis = question.analysis
-    tests = tests_of(analysis)
+    tests = tests_of(analysis, question.stage)
     shares = _shares(tests)
+    asleep = frozenset(test.name for test in tests if not awake(test, question.stage))
     need = -math.log(parse_percent(analysis.false_rollback))
     outcomes = [
-        _judge_one(question, test, need - math.log(share) if share else math.inf)
+        _kept(question, test)
+        if test.name in asleep
+        else _judge_one(question, test, need - math.log(share) if share else math.inf)
         for test, share in zip(tests, shares, strict=True)
     ]
     scores = [
@@ -97,10 +105,12 @@ def judge(question: Question) -> Judgement:
     ends = [
         _seen_up_to(question, test.metric.name) if outcome.end is None else outcome.end
         for test, outcome in zip(tests, outcomes, strict=True)
+        if test.name not in asleep
     ]
     beside = [outcome.beside for outcome in outcomes if outcome.beside is not None]
     peak = _peak(shares, outcomes)
-    return Judgement((*verdicts, *beside), min(ends, default=question.since), blamed, peak)
+    told = [v for v in verdicts if v.name not in asleep or v.evidence]
+    return Judgement((*told, *beside), min(ends, default=question.since), blamed, peak, asleep)
 
 
 def _peak(shares: Sequence[float], outcomes: Sequence[Outcome]) -> float | None:
@@ -113,9 +123,19 @@ def _peak(shares: Sequence[float], outcomes: Sequence[Outcome]) -> float | None:
     return eprocess.log_sum_exp(scores)
 
 
-def _judge_one(question: Question, test: Test, limit: float) -> Outcome:
+def _last(question: Question, test: Test) -> Verdict:
     unseen = Verdict(name=test.name, verdict=VerdictKind.NO_DATA, message=wording.WAITING)
-    last = next((v for v in question.verdicts if v.name == test.name), unseen)
+    return next((v for v in question.verdicts if v.name == test.name), unseen)
+
+
+def _kept(question: Question, test: Test) -> Outcome:
+    """Return what a test of another stage said last."""
+    last = _last(question, test)
+    return Outcome(last, float(last.harm), None, peak=float(last.harm))
+
+
+def _judge_one(question: Question, test: Test, limit: float) -> Outcome:
+    last = _last(question, test)
     reading = question.readings.get(test.metric.name)
     if reading is None or reading.error is not None:
         split = next((v for v in question.verdicts if v.reason is Reason.TRAFFIC_SPLIT), None)
@@ -148,9 +168,9 @@ def _seen_up_to(question: Question, name: str) -> int:
     return max(question.since, reading.instants[-1] - LOOKBACK) if reading and reading.instants else question.since
 
 
-def harm_shares(analysis: Analysis) -> dict[str, float]:
+def harm_shares(analysis: Analysis, stage: Stage | None = None) -> dict[str, float]:
     """Return each test's share of alpha, by the name of its verdict; they sum to 1 less the guard's."""
-    tests = tests_of(analysis)
+    tests = tests_of(analysis, stage)
     return {test.name: share for test, share in zip(tests, _shares(tests), strict=True) if share}
 
 
@@ -159,26 +179,35 @@ def _shares(tests: Sequence[Test]) -> list[float]:
     return [(1.0 - GUARD_SHARE) * test.share / total for test in tests]
 
 
-def past_wanted(analysis: Analysis, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+def measured(analysis: Analysis, stage: Stage | None = None) -> tuple[str, ...]:
+    """Return the metrics that are read at steps of this stage."""
+    return tuple(dict.fromkeys(test.metric.name for test in tests_of(analysis, stage) if awake(test, stage)))
+
+
+def past_wanted(analysis: Analysis, verdicts: Sequence[Verdict], stage: Stage | None = None) -> tuple[str, ...]:
     """Return the metrics whose tests have not begun and look at stable's past first."""
     begun = {verdict.name for verdict in verdicts if verdict.evidence}
-    names = (test.metric.name for test in tests_of(analysis) if test.name not in begun and test.metric.name in PAST)
-    return tuple(dict.fromkeys(names))
+    tests = (test for test in tests_of(analysis, stage) if awake(test, stage) and test.name not in begun)
+    return tuple(dict.fromkeys(test.metric.name for test in tests if test.metric.name in PAST))
 
 
-def unearned(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return the verdicts as a new weight is set: what was passed before says nothing about it yet."""
+def unearned(analysis: Analysis, verdicts: Sequence[Verdict], stage: Stage | None = None) -> list[Verdict]:
+    """Return the verdicts as a new step is set: what was passed before says nothing about it yet."""
     changes = {"verdict": VerdictKind.NO_DATA, "reason": Reason.WAITING, "message": wording.WAITING}
+    kept = {*TOLD, *(test.name for test in tests_of(analysis, stage) if not awake(test, stage))}
     mine = (verdict for verdict in verdicts if verdict.reason is not Reason.TRAFFIC_SPLIT)
-    return [verdict if verdict.name in TOLD else verdict.model_copy(update=changes) for verdict in mine]
+    return [verdict if verdict.name in kept else verdict.model_copy(update=changes) for verdict in mine]
 
 
-def enter_step(analysis: Analysis, verdicts: Sequence[Verdict], since: int) -> list[Verdict]:
+def enter_step(
+    analysis: Analysis, verdicts: Sequence[Verdict], since: int, stage: Stage | None = None
+) -> list[Verdict]:
     """Return the verdicts as a new step begins: safety to be earned anew, nothing counted before `since`."""
-    tests = {test.name: test for test in tests_of(analysis)}
+    tests = {test.name: test for test in tests_of(analysis, stage) if awake(test, stage)}
     fresh = []
-    for verdict in unearned(verdicts):
+    for verdict in unearned(analysis, verdicts, stage):
         test = tests.get(verdict.name)
-        evidence = test.enter_step(verdict.evidence, since) if test else ""
+        kept = stage is not None and test is None
+        evidence = verdict.evidence if kept else test.enter_step(verdict.evidence, since) if test else ""
         fresh.append(verdict.model_copy(update={"evidence": evidence}))
     return fresh

@@ -164,7 +164,8 @@ def no_traffic(verdict: Verdict, weight: int) -> str:
 
 def wait(more: float, per_second: float | None, weight: int) -> str:
     """Say how long so many requests of the candidate take at today's traffic; empty where nobody knows."""
-    return f" (about {format_duration(timedelta(seconds=more / per_second))} at {weight}%)" if per_second else ""
+    at = f" at {weight}%" if weight else ""
+    return f" (about {format_duration(timedelta(seconds=more / per_second))}{at})" if per_second else ""
 
 
 def _missing(verdict: Verdict, finding: Finding, need: float) -> tuple[Reason, str]:

@@ -3,18 +3,24 @@
 from collections.abc import Callable
 from typing import Final
 
-from modelrollout.api.spec import Step
 from modelrollout.api.status import StepStatus
+from modelrollout.api.strategy import Step
 from modelrollout.core.draft import Draft
-from modelrollout.core.steps import pause, weight
+from modelrollout.core.steps import gate, match, pause, shadow, switch, weight
 
 Advance = Callable[[Draft, Step, StepStatus], bool]
 """Do what the step asks for at this moment; True once the step is over."""
 
-KINDS: Final[dict[str, Advance]] = {"weight": weight.advance, "pause": pause.advance}
+KINDS: Final[dict[str, Advance]] = {
+    "shadow": shadow.advance,
+    "weight": weight.advance,
+    "match": match.advance,
+    "switch": switch.advance,
+    "pause": pause.advance,
+    "gate": gate.advance,
+}
 
 
 def advance(draft: Draft, step: Step, current: StepStatus) -> bool:
     """Run the step that is in progress; True once it is over."""
-    kind = "pause" if step.weight is None else "weight"
-    return KINDS[kind](draft, step, current)
+    return KINDS[step.kind](draft, step, current)

@@ -1,7 +1,7 @@
 """`pause`: wait for a duration, or for a person. Evidence goes on: a candidate with traffic can still fail."""
 
-from modelrollout.api.spec import Pause, Step
 from modelrollout.api.status import Phase, StepStatus
+from modelrollout.api.strategy import Pause, Step
 from modelrollout.api.units import format_duration, parse_duration
 from modelrollout.core.draft import Draft
 

@@ -17,6 +17,7 @@ from modelrollout.core.evidence.metrics import (
     slo,
     traffic,
 )
+from modelrollout.core.evidence.stages import Stage, staged
 
 KINDS: Final[Mapping[str, Callable[[Metric], Iterator[Test]]]] = {
     "errors": errors.tests,
@@ -34,15 +35,18 @@ TOLD: Final = ("inputs",)
 """Metrics that are told only: they neither hold nor go back, answered or not."""
 
 
-_latest: list[tuple[Analysis, tuple[Test, ...]]] = []
+_latest: list[tuple[Analysis, bool, tuple[Test, ...]]] = []
 """The analysis asked for last: a plan asks several times, and a simulation half a million times, for the same."""
 
 
-def tests_of(analysis: Analysis) -> tuple[Test, ...]:
-    """Return the tests of all metrics of an analysis."""
-    if _latest and _latest[0][0] is analysis:
-        return _latest[0][1]
+def tests_of(analysis: Analysis, stage: Stage | None) -> tuple[Test, ...]:
+    """Return the tests of all metrics of an analysis; with a stage, those of every stage."""
+    shadowed = stage is not None
+    if _latest and _latest[0][0] is analysis and _latest[0][1] == shadowed:
+        return _latest[0][2]
     found = [test for metric in analysis.metrics for test in KINDS.get(metric.name, query.tests)(metric)]
     tests = tuple(traffic.watched(found))
-    _latest[:] = [(analysis, tests)]
+    if shadowed:
+        tests = staged(tests)
+    _latest[:] = [(analysis, shadowed, tests)]
     return tests

@@ -1,0 +1,269 @@
+"""How traffic moves from stable to a candidate, as a user writes it under `spec.strategy`: a list of steps."""
+
+import re
+from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, field_validator, model_validator
+
+from modelrollout.api.base import ApiModel
+from modelrollout.api.gates import Gate
+from modelrollout.api.patterns import CLOCK, COOKIE_NAME, HEADER_NAME, SHARE, TIME_ZONE
+from modelrollout.api.units import Duration, Percent, parse_duration, percent_between
+
+KINDS: Final = ("shadow", "weight", "match", "switch", "pause", "gate")
+"""The kinds of steps, as their fields are spelled."""
+MOVING: Final = ("weight", "match", "switch")
+"""Those that give the candidate requests of users."""
+TIMED: Final = ("min_duration", "max_duration", "on_timeout")
+
+HeaderName = Annotated[str, Field(min_length=1, max_length=100, pattern=HEADER_NAME)]
+CookieName = Annotated[str, Field(min_length=1, max_length=100, pattern=COOKIE_NAME)]
+Value = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+def pods(value: int | str) -> int | str:
+    """Return a number of pods, or a share of them, as written. Raises ValueError for anything else."""
+    fits = re.fullmatch(SHARE, value) if isinstance(value, str) else 0 <= value <= 10000
+    if not fits:
+        raise ValueError("must be a number of pods from 0 to 10000, or a share from 0% to 100%")
+    return value
+
+
+class Pause(ApiModel):
+    """A wait for a duration, or for a person."""
+
+    duration: Duration | None = Field(None, description="How long; left out: until somebody runs promote or resume.")
+
+
+class Comparer(ApiModel):
+    """What asks candidate and stable the same questions and compares their answers, off the request path."""
+
+    enabled: bool = Field(True, description="false: mirror straight to the candidate; nothing compares answers then.")
+    tolerance: float = Field(1e-6, ge=0.0, description="Numbers that differ by no more agree.")
+    relative_tolerance: float = Field(0.0, ge=0.0, le=1.0, description="The same as a share of stable's number.")
+    top1: bool = Field(False, description="Agree when both name the same class first, whatever the scores.")
+    paths: list[Value] = Field([], max_length=16, description="Only these JSON paths are compared; all when left out.")
+    ignore: list[Value] = Field([], max_length=16, description="JSON paths that may differ, such as ids and times.")
+    noise: Annotated[Percent, percent_between(0, 100, inclusive=True)] = Field(
+        "5%", description="Share of requests that stable is asked twice: its agreement with itself."
+    )
+    timeout: Duration = Field("5s", description="An answer that takes longer is late; it makes no pair.")
+    redact: list[Value] = Field([], max_length=16, description="JSON paths that no kept sample shows.")
+    keep_inputs: bool = Field(False, description="Keep the requests of disagreements too, not only the answers.")
+    samples: int = Field(50, ge=0, le=1000, description="Disagreements that are kept to look at.")
+
+
+class Shadow(ApiModel):
+    """Copies of live requests to the candidate; users always get stable's answer."""
+
+    percent: int = Field(10, ge=1, le=100, description="Per cent of live requests that are copied.")
+    comparer: Comparer = Field(Comparer(), description="How answers are compared.")
+
+
+class Match(ApiModel):
+    """Requests with these headers and cookies go to the candidate, all others to stable."""
+
+    headers: dict[HeaderName, Value] = Field({}, max_length=8, description="Header to exact value; all must match.")
+    cookies: dict[CookieName, Value] = Field({}, max_length=4, description="Cookie to exact value; all must match.")
+    share: int = Field(
+        10, ge=1, le=100, description="Per cent of requests expected to match; the candidate gets pods for so many."
+    )
+    min_requests: int = Field(
+        1000, ge=0, le=1_000_000_000, description="Requests of each revision to be seen before the step may end."
+    )
+
+    @field_validator("cookies")
+    @classmethod
+    def _cookie_values(cls, cookies: dict[str, str]) -> dict[str, str]:
+        for name, value in cookies.items():
+            if not re.fullmatch(r"[-!#-+./-:<-\[\]-~]+", value):
+                raise ValueError(f"{name}={value}: the value of a cookie has no spaces, quotes, commas or ';'")
+        return cookies
+
+    @model_validator(mode="after")
+    def _matches_something(self) -> "Match":
+        if not self.headers and not self.cookies:
+            raise ValueError("match needs headers or cookies; for a share of all requests use weight")
+        return self
+
+
+class Switch(ApiModel):
+    """All traffic to the candidate in one move; stable stays ready through the guard."""
+
+
+class Automation(ApiModel):
+    """Who makes a move: auto - the operator; notify - the operator, and it tells; manual - a person, who is told."""
+
+    promotion: Literal["auto", "notify", "manual"] | None = Field(
+        None, description="The way forward: auto, notify or manual."
+    )
+    rollback: Literal["auto", "notify", "manual"] | None = Field(
+        None, description="The way back on evidence: auto, notify or manual."
+    )
+
+
+class Step(ApiModel):
+    """One step of a strategy: exactly one kind."""
+
+    shadow: Shadow | None = Field(None, description="Copy live requests to the candidate and compare.")
+    weight: int | None = Field(None, ge=1, le=100, description="Per cent of live requests for the candidate.")
+    match: Match | None = Field(None, description="Requests with these headers or cookies to the candidate.")
+    switch: Switch | None = Field(None, description="All traffic to the candidate at once; the last step.")
+    pause: Pause | None = Field(None, description="Wait for a duration, or for a person.")
+    gate: Gate | None = Field(None, description="Wait for an outside check.")
+    min_duration: Duration | None = Field(
+        None, description="Least time at this step; strategy.minStepDuration when left out."
+    )
+    max_duration: Duration | None = Field(None, description="Longest time to wait at this step; then onTimeout.")
+    on_timeout: Literal["Pause", "Rollback", "Promote"] = Field(
+        "Pause", description="What to do when maxDuration is over without a verdict."
+    )
+    automation: Automation | None = Field(None, description="Who moves on from this step, or back.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Step":
+        if len([kind for kind in KINDS if getattr(self, kind) is not None]) != 1:
+            raise ValueError(f"a step is exactly one of {', '.join(KINDS)}; split it into two")
+        timed = self.model_fields_set & set(TIMED)
+        if timed and self.kind in ("pause", "switch"):
+            raise ValueError(
+                f"minDuration, maxDuration and onTimeout do not belong to a {self.kind}; a pause takes pause.duration"
+            )
+        if self.kind == "gate" and "min_duration" in timed:
+            raise ValueError("minDuration does not belong to a gate; add a pause for a wait")
+        if "on_timeout" in timed and self.max_duration is None:
+            raise ValueError(
+                "onTimeout needs maxDuration: without one the step waits for evidence for as long as it takes"
+            )
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The kind of step."""
+        return next(kind for kind in KINDS if getattr(self, kind) is not None)
+
+    @property
+    def moving(self) -> bool:
+        """Whether users' requests reach the candidate in it."""
+        return self.kind in MOVING
+
+    @property
+    def name(self) -> str:
+        """The step as people name it: `weight 20`, `shadow 10%`, `gate evaluation`."""
+        if self.weight is not None:
+            return f"weight {self.weight}"
+        if self.shadow is not None:
+            return f"shadow {self.shadow.percent}%"
+        if self.gate is not None:
+            return f"gate {self.gate.title}"
+        if self.match is not None:
+            words = [f"{name}={value}" for name, value in {**self.match.headers, **self.match.cookies}.items()]
+            return f"match {' '.join(words)}"[:100]
+        return self.kind
+
+
+class Guard(ApiModel):
+    """The watch after promotion, with the previous revision still ready to take over."""
+
+    duration: Duration = Field("10m", description="How long the previous revision stays ready to take over.")
+
+
+class Sticky(ApiModel):
+    """Clients stay with the revision that they got first, as far as the weights stay the same."""
+
+    cookie: str = Field(min_length=1, max_length=100, pattern=COOKIE_NAME, description="The cookie that says so.")
+
+
+Day = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+
+
+class Window(ApiModel):
+    """Hours of some days of the week; one that ends before it begins ends on the next day."""
+
+    days: list[Day] = Field([], max_length=7, description="Mon to Sun: days on which it begins; all when left out.")
+    start: str = Field(
+        "00:00", alias="from", max_length=5, pattern=CLOCK, description="When it begins, for instance 18:00."
+    )
+    to: str = Field("24:00", max_length=5, pattern=CLOCK, description="When it ends, for instance 24:00.")
+
+
+class Schedule(ApiModel):
+    """When a rollout may move forward. It may go back at any time."""
+
+    time_zone: str = Field(
+        "UTC", max_length=64, pattern=TIME_ZONE, description="IANA name, for instance Europe/Berlin."
+    )
+    allow: list[Window] = Field([], max_length=16, description="Moves only within these; always when left out.")
+    freeze: list[Window] = Field([], max_length=16, description="No moves within these.")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"no time zone is named {name!r}; write for instance UTC or Europe/Berlin") from None
+        return name
+
+
+class Strategy(ApiModel):
+    """How traffic moves from the stable revision to the candidate."""
+
+    type: Literal["Canary", "Shadow", "BlueGreen"] = Field(
+        "Canary",
+        description="Default steps. Canary: weights 5, 10, 25, 50. Shadow: 10% of requests mirrored, then a report."
+        " BlueGreen: switch.",
+    )
+    steps: list[Step] | None = Field(None, min_length=1, max_length=20, description="Replaces the default steps.")
+    min_step_duration: Duration = Field("60s", description="Least time at each step, whatever the evidence.")
+    guard: Guard = Field(Guard(), description="The watch after promotion.")
+    automation: Automation = Field(Automation(), description="Who moves forward and back; auto when left out.")
+    schedule: Schedule | None = Field(None, description="When the rollout may move forward; always when left out.")
+    surge: int | str = Field(
+        "100%", description="Pods beyond replicas, as a number or share; 0: the candidate's are taken from stable."
+    )
+    floor: int | str = Field(
+        "25%", description="Pods that stable keeps at least when surge is too small for all, as a number or share."
+    )
+    sticky: Sticky | None = Field(None, description="Keep each client with one revision.")
+    on_new_template: Literal["Replace", "Queue"] = Field(
+        "Replace",
+        description="A template that comes in mid-rollout. Replace: it takes the candidate's place at once. Queue: it"
+        " waits for the end, and the newest wins.",
+    )
+
+    @field_validator("surge", "floor")
+    @classmethod
+    def _pods(cls, value: int | str) -> int | str:
+        return pods(value)
+
+    @model_validator(mode="after")
+    def _steps_fit(self) -> "Strategy":
+        kinds = [step.kind for step in self.steps or ()]
+        if self.type == "Canary" and kinds and not any(kind in MOVING for kind in kinds):
+            raise ValueError(
+                "steps must have at least one weight, match or switch: a candidate without requests gives no evidence;"
+                " for a report without promotion write type: Shadow"
+            )
+        if self.type == "Shadow" and kinds and "shadow" not in kinds:
+            raise ValueError("steps of type Shadow must have at least one shadow")
+        if "switch" in kinds[:-1]:
+            raise ValueError(
+                "switch must be the last step: after it the candidate has all traffic and the guard begins"
+            )
+        weights = [step.weight for step in self.steps or () if step.weight is not None]
+        if weights != sorted(weights):
+            raise ValueError("steps must have rising weights: the way back is a rollback, in one move")
+        first = next((place for place, kind in enumerate(kinds) if kind == "weight"), len(kinds))
+        if any(kind in ("shadow", "match") for kind in kinds[first:]):
+            raise ValueError("shadow and match must come before the first weight: their requests are a part of its own")
+        for index, step in enumerate(self.steps or ()):
+            least = step.min_duration or self.min_step_duration
+            timed = step.max_duration is not None and step.kind != "gate"
+            if timed and parse_duration(step.max_duration or "") < parse_duration(least):
+                raise ValueError(
+                    f"steps[{index}]: maxDuration must be at least the step's minDuration"
+                    f" (or strategy.minStepDuration), {least}; raise one or lower the other"
+                )
+        return self

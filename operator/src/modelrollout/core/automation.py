@@ -1,0 +1,55 @@
+"""Who makes a move: the operator by itself, or a person whom it tells."""
+
+from typing import Final
+
+from modelrollout.api.status import Move, Phase
+from modelrollout.core import rollback
+from modelrollout.core.draft import Draft
+
+BACK: Final = frozenset({"RolledBack", "TimedOut", "Failing", "Aborted", "Reverted", "Undone"})
+"""Moves towards stable; all others lead forward, or only tell."""
+ASKING: Final = frozenset({"Awaiting", "Failing"})
+"""Moves that are made for a person to see."""
+
+
+def mode(draft: Draft, direction: str) -> str:
+    """Return auto, notify or manual for `promotion` or `rollback`: the step's own, else the rollout's."""
+    own = draft.step.automation if draft.step is not None else None
+    for one in (own, draft.spec.strategy.automation):
+        chosen = getattr(one, direction) if one is not None else None
+        if chosen is not None:
+            return str(chosen)
+    return "auto"
+
+
+def awaits_person(draft: Draft) -> bool:
+    """Say whether a person has to move on from the step that is over; tell it once."""
+    step, current = draft.step, draft.status.step
+    if step is None or current is None or step.pause is not None or mode(draft, "promotion") != "manual":
+        return False
+    draft.set(phase=Phase.PAUSED)
+    words = f"{step.name} is over and promotion is manual: run promote to go on, abort to go back"
+    if current.awaiting is None:
+        draft.set(step=current.model_copy(update={"awaiting": draft.now}))
+        seen = "; ".join(f"{v.name} {v.message}" for v in draft.status.verdicts)
+        draft.move("Awaiting", draft.status.candidate, f"{words} ({seen})" if seen else words, warn=True)
+    draft.say(words)
+    return True
+
+
+def give_up(draft: Draft, why: str, message: str) -> None:
+    """Roll back on evidence; where that is for a person to decide, hold everything and tell it once."""
+    if mode(draft, "rollback") != "manual":
+        rollback.roll_back(draft, why, message)
+    elif draft.status.paused is None:
+        revision = draft.status.candidate or draft.status.stable
+        draft.set(paused=f"failing, and rollback is manual: {message}"[:500])
+        draft.move("Failing", revision, f"rollback is manual; run abort to go back: {message}", warn=True)
+
+
+def tells(draft: Draft, move: Move) -> bool:
+    """Say whether the notifiers are told of a move."""
+    if move.move in ASKING:
+        return True
+    direction = "rollback" if move.move in BACK else "promotion"
+    return mode(draft, direction) in ("notify", "manual")

@@ -1,0 +1,57 @@
+"""`gate`: wait for an outside check. What it says counts; that it cannot be asked never does."""
+
+from modelrollout.api.gates import Gate
+from modelrollout.api.status import GateState, GateStatus, StepStatus
+from modelrollout.api.strategy import Step
+from modelrollout.core import automation
+from modelrollout.core.draft import Draft
+from modelrollout.core.steps.holding import timed_out
+
+
+def gate_id(draft: Draft, index: int) -> str:
+    """Return the identity of the check of a step: a retried rollout asks anew, a restarted operator does not."""
+    return f"{draft.status.candidate}-{draft.status.attempt}-{index}"
+
+
+def advance(draft: Draft, step: Step, current: StepStatus) -> bool:
+    """Wait for the check; True once it has passed."""
+    gate = step.gate
+    if gate is None:
+        return True
+    status = _looked_at(draft, gate, gate_id(draft, current.index))
+    if status.state is GateState.PASSED:
+        return True
+    if status.state is GateState.FAILED:
+        automation.give_up(draft, "RolledBack", f"gate {gate.title} failed: {status.message}")
+        return False
+    draft.say(_words(gate, status))
+    return timed_out(draft, step, current)
+
+
+def _looked_at(draft: Draft, gate: Gate, ident: str) -> GateStatus:
+    """Return what is known of the check, after taking over what came of it."""
+    status, found = draft.status.gate, draft.observed.gate
+    if status is None or status.id != ident:
+        status = GateStatus(id=ident, name=gate.title, since=draft.now)
+        draft.set(gate=status)
+    if found is None or found.id != ident or status.state in (GateState.PASSED, GateState.FAILED):
+        return status
+    changes = {"state": found.state, "message": found.message[:500], "numbers": dict(found.numbers)}
+    after = status.model_copy(update=changes)
+    if after != status:
+        draft.set(gate=after)
+    if after.state is GateState.PASSED:
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in list(after.numbers.items())[:8])
+        told = "; ".join(part for part in (after.message, numbers) if part)
+        draft.move("GatePassed", draft.status.candidate, f"gate {gate.title} passed" + (f": {told}" if told else ""))
+    return after
+
+
+def _words(gate: Gate, status: GateStatus) -> str:
+    if gate.approval is not None:
+        ask = f": {gate.approval.message}" if gate.approval.message else ""
+        return f"gate {gate.title} waits for a person{ask}; run approve to go on, abort to go back"
+    said = f": {status.message}" if status.message else ""
+    if status.state is GateState.ERROR:
+        return f"gate {gate.title} could not be asked, and is asked again{said}"
+    return f"gate {gate.title} is {'running' if status.state is GateState.RUNNING else 'about to be asked'}{said}"

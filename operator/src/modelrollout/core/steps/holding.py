@@ -1,0 +1,53 @@
+"""What steps that gather evidence share: hold until every metric passes, or the step's time is over."""
+
+from modelrollout.api.status import StepStatus, VerdictKind
+from modelrollout.api.strategy import Step
+from modelrollout.api.units import format_duration, parse_duration
+from modelrollout.core import automation
+from modelrollout.core.draft import Draft
+
+
+def hold(draft: Draft, step: Step, current: StepStatus, missing: str | None = None) -> bool:
+    """Stay at a step; True when it lasted long enough and every metric passed.
+
+    `missing` says what else has to happen before it may be over.
+    """
+    status = draft.status
+    if current.verified is None:
+        problem = draft.observed.route.problem if draft.observed.route else None
+        draft.say(f"waiting for the gateway to confirm {_of(step)}" + (f": {problem}" if problem else ""))
+        return False
+    passed = status.verdict is VerdictKind.PASS and missing is None
+    dwell = parse_duration(step.min_duration or draft.spec.strategy.min_step_duration)
+    rested = current.since + dwell
+    if passed and draft.now >= rested:
+        return True
+    draft.wait(rested)
+    if passed:
+        draft.say(f"safe at {_of(step)}; stays there for at least {format_duration(dwell)}")
+    else:
+        open_points = dict.fromkeys(v.message for v in status.verdicts if v.verdict is not VerdictKind.PASS)
+        text = "; ".join([*open_points, *([missing] if missing else [])])
+        draft.say(f"holding {_of(step)}: {text or 'waiting for the first window of evidence'}")
+    return not passed and timed_out(draft, step, current)
+
+
+def timed_out(draft: Draft, step: Step, current: StepStatus) -> bool:
+    """Carry out `onTimeout` when `maxDuration` is over; True if the step is to be passed without evidence."""
+    if step.max_duration is None or draft.status.paused:
+        return False
+    end = current.since + parse_duration(step.max_duration)
+    if draft.now < end:
+        draft.wait(end)
+        return False
+    why = f"no verdict within {step.max_duration} at {_of(step)}: {draft.status.message}"
+    if step.on_timeout == "Rollback":
+        automation.give_up(draft, "TimedOut", why)
+    elif step.on_timeout == "Pause":
+        draft.set(paused=why[:500])
+        draft.move("Paused", draft.status.candidate, why, warn=True)
+    return step.on_timeout == "Promote"
+
+
+def _of(step: Step) -> str:
+    return step.name if step.weight is None else f"{step.weight}%"
