@@ -27,6 +27,11 @@ def distance(one: float, other: float) -> float:
     return math.inf if math.isnan(apart) else apart
 
 
+def too_far(apart: float, one: float, other: float, rules: Rules) -> bool:
+    """Say whether two numbers are further apart than allowed; infinities allow nothing."""
+    return apart > rules.tolerance and not apart <= rules.allowed(one, other) < math.inf
+
+
 def compare(one: Numbers, other: Numbers, rules: Rules) -> tuple[float, Sequence[int]]:
     """Return the largest distance of equally many numbers, and the positions of those further apart than allowed."""
     if len(one) > FEW:
@@ -60,7 +65,7 @@ def _compare_few(one: Numbers, other: Numbers, rules: Rules) -> tuple[float, Seq
     for at, (a, b) in enumerate(zip(_items(one), _items(other), strict=True)):
         apart = distance(a, b)
         largest = max(largest, apart)
-        if apart > rules.tolerance and not apart <= rules.allowed(a, b) < math.inf:
+        if too_far(apart, a, b, rules):
             beyond.append(at)
     return largest, beyond
 

@@ -66,13 +66,18 @@ class Work:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def drain(self, seconds: float) -> int:
-        """Let what was taken end within a time; return how many requests were given up."""
-        given_up = 0
+    async def idle(self, seconds: float) -> bool:
+        """Wait until nothing is left to compare, for so long at most; return whether it is so."""
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
-        if self._running:
+        return not self._running
+
+    async def drain(self, seconds: float) -> int:
+        """Let what was taken end within a time, and give up the rest; return how many requests that were."""
+        given_up = 0
+        if not await self.idle(seconds):
             given_up = len(self._running) + len(self._waiting)
+            self._waiting.clear()
             for task in self._running:
                 task.cancel()
             await asyncio.wait(self._running)

@@ -1,6 +1,7 @@
 """Comparing JSON documents."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -47,8 +48,8 @@ def _rows(  # noqa: PLR0913, PLR0917
         walk.findings.differ(Kind.SHAPE, location)
         walk.findings.bad_rows.update(range(len(first)))
         return walk.findings.outcome(len(first))
-    if numbers.plain(first) and numbers.plain(second) and not walk.rules.ignore:
-        walk.findings.bad_rows.update(walk.numbers(first, second, location))
+    if first and numbers.plain(first) and numbers.plain(second) and not walk.rules.ignore:
+        walk.findings.bad_rows.update(walk.numbers(first, second, location, rows=True))
         return walk.findings.outcome(len(first))
     for row, (a, b) in enumerate(zip(first, second, strict=True)):
         walk.findings.row = row
@@ -77,21 +78,26 @@ class _Walk:
         elif isinstance(a, list) and isinstance(b, list):
             self._lists(a, b, location)
         elif _is_number(a) and _is_number(b):
-            self.numbers([a], [b], location, single=True)
+            self._number(a, b, location)
         elif isinstance(a, dict | list) or isinstance(b, dict | list):
             self.findings.differ(Kind.SHAPE, location)
         elif type(a) is not type(b) or a != b:
             self.findings.differ(Kind.VALUE, location)
 
-    def numbers(self, a: list[Any], b: list[Any], location: Location, *, single: bool = False) -> list[int]:
-        """Compare equally many numbers; return the positions of those that differ."""
-        if not a:
-            return []
+    def numbers(self, a: list[Any], b: list[Any], location: Location, *, rows: bool = False) -> Sequence[int]:
+        """Compare equally many numbers, each of them a row or not; return the positions of those that differ."""
         largest, beyond = numbers.compare(a, b, self.rules)
         self.findings.apart(largest)
         if beyond:
-            self.findings.differ(Kind.VALUE, location if single else (*location, beyond[0]))
-        return list(beyond)
+            self.findings.row = beyond[0] if rows else self.findings.row
+            self.findings.differ(Kind.VALUE, (*location, beyond[0]))
+        return beyond
+
+    def _number(self, a: float, b: float, location: Location) -> None:
+        apart = numbers.distance(a, b)
+        self.findings.apart(apart)
+        if numbers.too_far(apart, a, b, self.rules):
+            self.findings.differ(Kind.VALUE, location)
 
     def _objects(self, a: dict[str, Any], b: dict[str, Any], location: Location) -> None:
         if self._ranked(a, b, location):
@@ -104,7 +110,7 @@ class _Walk:
             return
         if len(a) != len(b):
             self.findings.differ(Kind.SHAPE, location)
-        elif not self.rules.ignore and numbers.plain(a) and numbers.plain(b):
+        elif a and not self.rules.ignore and numbers.plain(a) and numbers.plain(b):
             self.numbers(a, b, location)
         else:
             for at, (first, second) in enumerate(zip(a, b, strict=True)):
