@@ -90,7 +90,7 @@ def test_kustomize_sets_the_image_of_a_rollout(api: Kube, tmp_path: Path) -> Non
         ("patch", "apps", "deployments", "", True),
         ("delete", "apps", "deployments", "", True),
         ("patch", "", "services", "", True),
-        ("list", "", "services", "", False),
+        ("list", "", "services", "", True),
         ("patch", "gateway.networking.k8s.io", "httproutes", "", True),
         ("delete", "gateway.networking.k8s.io", "httproutes", "", False),
         ("list", "", "pods", "", True),

@@ -253,8 +253,15 @@ LISTS: Final[dict[str, dict[str, Any]]] = {
     "status.conditions": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
 }
 
-WITHOUT_DEFAULT: Final = frozenset({"spec.strategy.steps[].onTimeout"})
-"""Defaults that the API server must not write: they would show on steps that have no use for the field."""
+WITHOUT_DEFAULT: Final = frozenset(
+    {
+        "spec.strategy.steps[].onTimeout",
+        "spec.strategy.steps[].shadow.comparer.tolerance",
+        "spec.strategy.steps[].gate.requests.tolerance",
+    }
+)
+"""Defaults that the API server must not write: they would show on steps that have no use for the field, or are numbers
+such as 1e-06, which not every reader of YAML takes for one."""
 
 _OPEN: Final[dict[str, Any]] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 

@@ -78,6 +78,14 @@ def operator(  # noqa: PLR0913, PLR0917
         bool,
         typer.Option(envvar="MODELROLLOUT_TRACK_CONFIG", help="Watch ConfigMaps and Secrets, for spec.trackConfig."),
     ] = False,
+    comparer_image: Annotated[
+        str | None,
+        typer.Option(envvar="MODELROLLOUT_COMPARER_IMAGE", help="Image of this operator, to run comparers from."),
+    ] = None,
+    pull_secret: Annotated[
+        list[str] | None,
+        typer.Option(envvar="MODELROLLOUT_PULL_SECRET", help="Secret that comparers pull it with; repeat for more."),
+    ] = None,
     workers: Annotated[
         int, typer.Option(envvar="MODELROLLOUT_WORKERS", min=1, max=64, help="Rollouts worked on at the same time.")
     ] = 8,
@@ -108,6 +116,8 @@ def operator(  # noqa: PLR0913, PLR0917
         lease_namespace=lease_namespace or _own_namespace(),
         kubeconfig=kubeconfig,
         track_config=track_config,
+        comparer_image=comparer_image or None,
+        pull_secrets=tuple(pull_secret or ()),
         workers=workers,
         host=host,
         port=port,

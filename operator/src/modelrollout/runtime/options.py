@@ -21,6 +21,10 @@ class Options:
     """Watch ConfigMaps and Secrets for rollouts that ask for it."""
     routers: tuple[str, ...] = ("gatewayAPI", "service")
     """Routers that rollouts may use; each costs a watch, and rights to write its objects."""
+    comparer_image: str | None = None
+    """Image that comparers are run from: the operator's own. None: shadow steps that compare are refused."""
+    pull_secrets: tuple[str, ...] = ()
+    """Secrets in a rollout's namespace that comparers pull it with."""
     workers: int = 8
     host: str = "0.0.0.0"  # noqa: S104
     port: int = 8081

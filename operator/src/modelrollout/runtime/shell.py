@@ -10,6 +10,7 @@ from modelrollout.adapters.gates import GateKeeper
 from modelrollout.adapters.kubernetes.cache import Routes, Workloads
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.cluster import KubernetesCluster
+from modelrollout.adapters.kubernetes.comparer import Shape
 from modelrollout.adapters.kubernetes.configs import Configs
 from modelrollout.adapters.kubernetes.preview import preview_of
 from modelrollout.adapters.kubernetes.resources import CONFIG_MAPS, DEPLOYMENTS, SECRETS, SERVICES
@@ -55,7 +56,9 @@ class Shell:
         configs = Configs(self._changed) if options.track_config else None
         routers = Routers(self.api, routes, options.routers)
         gates = GateKeeper(self.api, self._changed)
-        cluster = KubernetesCluster(self.api, workloads, routes)
+        image, shape = options.comparer_image, Shape(pull_secrets=options.pull_secrets)
+        comparer = (image, shape) if image else None
+        cluster = KubernetesCluster(self.api, workloads, routes, comparer)
         window = options.settings.window
         # A scrape takes its time: what was seen before the window's end must be in store when we ask.
         lag = min(1.5, max(0.3, 0.1 * window))

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -10,23 +9,11 @@ import pytest
 from modelrollout.adapters.kubernetes.comparer import Shape, comparer_deployment, comparer_service
 from modelrollout.adapters.kubernetes.objects import deployment, service
 from modelrollout.api.resource import ModelRollout, parse
+from modelrollout.api.strategy import Comparer
+from modelrollout.core.comparer import digest
 from tests.support.rollouts import REVISION, document, template
 
 CANDIDATE = "c2d3f4g5h6"
-
-
-@dataclass(frozen=True)
-class Comparing:
-    tolerance: float = 1e-6
-    relative_tolerance: float = 0.0
-    top1: bool = False
-    paths: list[str] = field(default_factory=list)
-    ignore: list[str] = field(default_factory=list)
-    noise: str = "5%"
-    redact: list[str] = field(default_factory=list)
-    keep_inputs: bool = False
-    timeout: str = "5s"
-    samples: int = 50
 
 
 def rollout(name: str = "fraud", **spec: Any) -> ModelRollout:
@@ -35,10 +22,10 @@ def rollout(name: str = "fraud", **spec: Any) -> ModelRollout:
     return parse(raw)
 
 
-def made(comparing: Comparing | None = None, shape: Shape | None = None, **spec: Any) -> dict[str, Any]:
+def made(comparing: Comparer | None = None, shape: Shape | None = None, **spec: Any) -> dict[str, Any]:
     image = "registry.example/modelrollout:1"
     return comparer_deployment(
-        rollout(**spec), REVISION, CANDIDATE, image, comparing=comparing or Comparing(), shape=shape
+        rollout(**spec), REVISION, CANDIDATE, image, comparing=comparing or Comparer(), shape=shape
     )
 
 
@@ -58,7 +45,7 @@ def test_it_says_what_it_compares() -> None:
     assert found["labels"] == {
         "modelrollout.dev/name": "fraud",
         "modelrollout.dev/role": "comparer",
-        "modelrollout.dev/compares": f"{REVISION}.{CANDIDATE}",
+        "modelrollout.dev/compares": f"{REVISION}.{CANDIDATE}.{digest(Comparer())}",
         "app.kubernetes.io/managed-by": "modelrollout",
     }
 
@@ -110,14 +97,14 @@ def test_it_goes_with_its_rollout_where_that_is_wanted() -> None:
 @pytest.mark.parametrize(
     ("comparing", "words"),
     [
-        (Comparing(), ["--tolerance=1e-06", "--no-top1", "--noise=5%", "--timeout=5s", "--redact-inputs"]),
-        (Comparing(tolerance=0.25, relative_tolerance=0.01), ["--tolerance=0.25", "--relative-tolerance=0.01"]),
-        (Comparing(top1=True, keep_inputs=True, samples=7), ["--top1", "--no-redact-inputs", "--samples=7"]),
-        (Comparing(paths=["$.a[*]", "b"], ignore=["id"]), ["--path=$.a[*]", "--path=b", "--ignore=id"]),
-        (Comparing(redact=["ssn"]), ["--redact=ssn"]),
+        (Comparer(), ["--tolerance=1e-06", "--no-top1", "--noise=5%", "--timeout=5s", "--redact-inputs"]),
+        (Comparer(tolerance=0.25, relative_tolerance=0.01), ["--tolerance=0.25", "--relative-tolerance=0.01"]),
+        (Comparer(top1=True, keep_inputs=True, samples=7), ["--top1", "--no-redact-inputs", "--samples=7"]),
+        (Comparer(paths=["$.a[*]", "b"], ignore=["id"]), ["--path=$.a[*]", "--path=b", "--ignore=id"]),
+        (Comparer(redact=["ssn"]), ["--redact=ssn"]),
     ],
 )
-def test_arguments_say_what_the_rollout_says(comparing: Comparing, words: list[str]) -> None:
+def test_arguments_say_what_the_rollout_says(comparing: Comparer, words: list[str]) -> None:
     (container,) = made(comparing)["spec"]["template"]["spec"]["containers"]
     assert container["args"][0] == "comparer"
     assert set(words) <= set(container["args"])
@@ -126,7 +113,7 @@ def test_arguments_say_what_the_rollout_says(comparing: Comparing, words: list[s
 
 
 def test_the_comparer_takes_these_arguments() -> None:
-    everything = Comparing(
+    everything = Comparer(
         top1=True, paths=["$.a"], ignore=["b"], redact=["c"], keep_inputs=True, noise="0.5%", timeout="1m30s"
     )
     (container,) = made(everything, Shape(options=["--concurrency=8", "--log-level=nonsense"]))["spec"]["template"][

@@ -7,15 +7,17 @@ from typing import Any, Final
 from modelrollout.adapters.kubernetes import objects
 from modelrollout.adapters.kubernetes.cache import Routes, Workloads
 from modelrollout.adapters.kubernetes.client import Api
+from modelrollout.adapters.kubernetes.comparer import Shape, comparer_deployment, comparer_name, comparer_service
 from modelrollout.adapters.kubernetes.errors import AlreadyExists, NotFound
 from modelrollout.adapters.kubernetes.pods import trouble_of
 from modelrollout.adapters.kubernetes.preview import preview_service
 from modelrollout.adapters.kubernetes.resources import DEPLOYMENTS, EVENTS, PODS, ROLLOUTS, SERVICES, Resource
-from modelrollout.api.base import API_VERSION, FIELD_MANAGER, KIND
+from modelrollout.api.base import API_VERSION, FIELD_MANAGER, KIND, NAME_LABEL, ROLE_LABEL
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.status import Move, Status
 from modelrollout.api.strategy import Comparer
 from modelrollout.core.revision import object_name
+from modelrollout.core.split import COMPARER
 from modelrollout.ports import Key, TerminalError
 
 PODS_LOOKED_AT: Final = "50"
@@ -26,10 +28,14 @@ LONGEST_NOTE: Final = 1000
 class KubernetesCluster:
     """Writes what we own, and tells the cache of workloads what came of it."""
 
-    def __init__(self, api: Api, workloads: Workloads, routes: Routes) -> None:
+    def __init__(
+        self, api: Api, workloads: Workloads, routes: Routes, comparer: tuple[str, Shape] | None = None
+    ) -> None:
         self._api = api
         self._workloads = workloads
         self._routes = routes
+        self._comparer = comparer
+        """Image and shape of comparers; None: not known."""
 
     async def apply_revision(
         self, rollout: ModelRollout, revision: str, template: Mapping[str, Any] | None, replicas: int
@@ -66,11 +72,28 @@ class KubernetesCluster:
         )
 
     async def apply_comparer(self, rollout: ModelRollout, stable: str, candidate: str, settings: Comparer) -> None:
-        """Apply Deployment and Service of the comparer between two revisions."""
-        raise TerminalError("no comparer yet")
+        """Apply Deployment and Service of the comparer; TerminalError where its image is not known."""
+        if self._comparer is None:
+            where = f"ModelRollout {rollout.metadata.namespace}/{rollout.metadata.name}"
+            raise TerminalError(
+                f"{where}: a shadow step needs the comparer, and the operator does not know its image; start it with "
+                "--comparer-image (the chart does), or set shadow.comparer.enabled to false"
+            )
+        image, shape = self._comparer
+        body = comparer_deployment(rollout, stable, candidate, image, comparing=settings, shape=shape)
+        self._workloads.event("MODIFIED", await self._api.apply(DEPLOYMENTS, body))
+        await self._api.apply(SERVICES, comparer_service(rollout))
 
     async def delete_comparer(self, rollout: ModelRollout) -> None:
-        """Delete Deployment and Service of the comparer; absent ones are fine."""
+        """Delete Deployment and Service of the comparer, if they are ours; absent ones are fine."""
+        meta, name = rollout.metadata, comparer_name(rollout)
+        for resource in (SERVICES, DEPLOYMENTS):
+            try:
+                raw = await self._api.get(resource, meta.namespace, name)
+                if objects.is_ours(raw, {NAME_LABEL: meta.name, ROLE_LABEL: COMPARER}):
+                    await self._api.delete(resource, meta.namespace, name, str(raw["metadata"]["uid"]))
+            except NotFound:
+                continue
 
     async def save_status(self, rollout: ModelRollout, status: Status) -> str:
         """Write the whole status at the rollout's resourceVersion; returns the new one. ConflictError when stale."""

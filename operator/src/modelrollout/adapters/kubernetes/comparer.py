@@ -2,52 +2,24 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from modelrollout.adapters.kubernetes.objects import SERVICE_PORT, Object, metadata
 from modelrollout.adapters.kubernetes.resources import DEPLOYMENTS, SERVICES
-from modelrollout.api.base import GROUP, NAME_LABEL
+from modelrollout.api.base import COMPARES_LABEL, GROUP, NAME_LABEL, ROLE_LABEL
 from modelrollout.api.resource import ModelRollout
+from modelrollout.api.strategy import Comparer
+from modelrollout.core.comparer import digest
 from modelrollout.core.revision import object_name
+from modelrollout.core.split import COMPARER
 
-ROLE_LABEL: Final = f"{GROUP}/role"
-ROLE: Final = "comparer"
+ROLE: Final = COMPARER
 PODS_LABEL: Final = f"{GROUP}/comparer"
 """On the pods in place of the rollout's name: what selects the rollout's own pods by name, such as an autoscaler or a
 disruption budget, must not find these."""
-COMPARES: Final = f"{GROUP}/compares"
-"""`<stable>.<candidate>`: which revisions it asks."""
 REQUESTS_PORT: Final = 8080
 METRICS_PORT: Final = 8081
 _USER: Final = 65532
-
-
-# ruff: noqa: D102 - the fields are described where users write them
-
-
-class Comparing(Protocol):
-    """How answers are compared, as a user wrote it: `shadow.comparer` of a step."""
-
-    @property
-    def tolerance(self) -> float: ...
-    @property
-    def relative_tolerance(self) -> float: ...
-    @property
-    def top1(self) -> bool: ...
-    @property
-    def paths(self) -> Sequence[str]: ...
-    @property
-    def ignore(self) -> Sequence[str]: ...
-    @property
-    def noise(self) -> str: ...
-    @property
-    def redact(self) -> Sequence[str]: ...
-    @property
-    def keep_inputs(self) -> bool: ...
-    @property
-    def timeout(self) -> str: ...
-    @property
-    def samples(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +40,18 @@ def comparer_name(rollout: ModelRollout) -> str:
     return f"{rollout.metadata.name}-{ROLE}"
 
 
-def compares(stable: str, candidate: str) -> str:
-    """Return the value of COMPARES for two revisions."""
-    return f"{stable}.{candidate}"
+def compares(stable: str, candidate: str, comparing: Comparer) -> str:
+    """Return the label that tells which revisions it asks, and by which settings: `<stable>.<candidate>.<digest>`."""
+    return f"{stable}.{candidate}.{digest(comparing)}"
 
 
 def comparer_deployment(  # noqa: PLR0913 - each says one thing about it
-    rollout: ModelRollout, stable: str, candidate: str, image: str, *, comparing: Comparing, shape: Shape | None = None
+    rollout: ModelRollout, stable: str, candidate: str, image: str, *, comparing: Comparer, shape: Shape | None = None
 ) -> Object:
     """Return the Deployment of the comparer of two revisions."""
     shape = shape or Shape()
     head = metadata(DEPLOYMENTS, rollout, comparer_name(rollout), _labels(rollout))
-    head["metadata"]["labels"][COMPARES] = compares(stable, candidate)
+    head["metadata"]["labels"][COMPARES_LABEL] = compares(stable, candidate, comparing)
     selector = _selector(rollout)
     pod = {
         "metadata": {
@@ -164,7 +136,7 @@ def _probe(path: str, **more: int) -> Object:
     return {"httpGet": {"path": path, "port": "metrics"}, "timeoutSeconds": 5, **more}
 
 
-def _arguments(rollout: ModelRollout, stable: str, candidate: str, comparing: Comparing) -> Iterator[str]:
+def _arguments(rollout: ModelRollout, stable: str, candidate: str, comparing: Comparer) -> Iterator[str]:
     name, namespace = rollout.metadata.name, rollout.metadata.namespace
     yield f"--namespace={namespace}"
     yield f"--rollout={name}"

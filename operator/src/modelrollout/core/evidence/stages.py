@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from modelrollout.api.metrics import Metric
-from modelrollout.core.evidence.case import Case, Outcome, Test
+from modelrollout.core.evidence.around import Around
+from modelrollout.core.evidence.case import Test
 
 COMPARER: Final = "comparer"
 """The preset that reads what the comparer counts."""
@@ -30,33 +30,13 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Shadowed:
+class Shadowed(Around):
     """A test as it is in the shadow: the same, under another name, with a memory of its own."""
-
-    test: Test
-
-    @property
-    def metric(self) -> Metric:
-        """The metric, as the user wrote it."""
-        return self.test.metric
 
     @property
     def name(self) -> str:
         """The name of its verdict."""
         return f"shadow {self.test.name}"
-
-    @property
-    def share(self) -> float:
-        """Its part of alpha."""
-        return self.test.share
-
-    def enter_step(self, evidence: str, since: int) -> str:
-        """Return the state as a new step begins."""
-        return self.test.enter_step(evidence, since)
-
-    def judge(self, case: Case) -> Outcome:
-        """Count the windows of a reading."""
-        return self.test.judge(case)
 
 
 def staged(tests: Sequence[Test]) -> tuple[Test, ...]:
