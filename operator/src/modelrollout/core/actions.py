@@ -79,6 +79,9 @@ class OpenGate:
     gate: Gate
     stable: str
     candidate: str
+    step: int = 0
+    """Position among the steps, from 0."""
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)

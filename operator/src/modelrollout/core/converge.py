@@ -131,7 +131,8 @@ def _gates(draft: Draft) -> list[Action]:
     asked = gate is not None and gate.approval is None and standing is not None and standing.state in open_states
     known = found is not None and standing is not None and found.id == standing.id
     if asked and not known and gate and standing and status.stable and status.candidate:
-        result.append(OpenGate(standing.id, gate, status.stable, status.candidate))
+        index = status.step.index if status.step else 0
+        result.append(OpenGate(standing.id, gate, status.stable, status.candidate, index, status.attempt))
     return result
 
 

@@ -13,6 +13,8 @@ _QUIET: Final = {
     "asyncio": logging.WARNING,
     "urllib3": logging.ERROR,
 }
+_NEVER: Final = ("httpx", "httpcore")
+"""They write whole URLs, and that of a chat's hook is a secret: warnings alone, at every level."""
 _SECRETS: Final = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), r"\1 ***"),
     (re.compile(r"://[^/\s:@\"']*:[^/\s@\"']+@"), "://***@"),
@@ -67,6 +69,8 @@ def configure(form: Format, level: str) -> None:
     if root.level > logging.DEBUG:
         for name, least in _QUIET.items():
             logging.getLogger(name).setLevel(max(least, root.level))
+    for name in _NEVER:
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
 
 

@@ -83,9 +83,9 @@ class Api:
         """Read a page of a collection, as the list object that the API server sends."""
         return await self._call(Call("list", resource, namespace), params=params)
 
-    async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
+    async def create(self, resource: Resource, namespace: str, body: Object, **params: str) -> Object:
         """Create an object; AlreadyExists where it is there."""
-        return await self._call(Call("create", resource, namespace), body=body, params=_manager())
+        return await self._call(Call("create", resource, namespace), body=body, params={**_manager(), **params})
 
     async def apply(self, resource: Resource, body: Object, **params: str) -> Object:
         """Apply an object by server-side apply, as our field manager and with force; returns it as it then is."""

@@ -5,7 +5,8 @@
   - ConflictError: the object changed since it was read (409)
     - NotFound: the object is not there any more (404)
     - AlreadyExists: the object to be created is there (409)
-- TerminalError: a person has to act (400, 403, 422 and every other 4xx)
+- TerminalError: a person has to act (400, 422 and every other 4xx)
+  - Forbidden: we may not, or a quota is used up (403)
   - Unserved: the API server does not know the kind (404)
 """
 
@@ -31,6 +32,10 @@ class Expired(TransientError):
     """The resourceVersion asked for is too old to go on from."""
 
 
+class Forbidden(TerminalError):
+    """We may not, or a quota is used up: not the fault of what was asked for."""
+
+
 class Unserved(TerminalError):
     """The API server does not know the kind."""
 
@@ -53,7 +58,7 @@ def refusal(call: Call, code: int, body: str) -> Exception:
         return TransientError(text)
     if code == 403 and "cannot" in words:
         text += f"; allow the operator's service account to {call.verb} {call.resource.plural}"
-    return TerminalError(text)
+    return Forbidden(text) if code == 403 else TerminalError(text)
 
 
 _TRANSIENT: Final = (401, 408, 410, 429)

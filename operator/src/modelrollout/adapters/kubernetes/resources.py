@@ -51,6 +51,8 @@ PODS: Final = Resource("v1", "Pod", "pods")
 EVENTS: Final = Resource("v1", "Event", "events")
 CONFIG_MAPS: Final = Resource("v1", "ConfigMap", "configmaps")
 SECRETS: Final = Resource("v1", "Secret", "secrets")
+JOBS: Final = Resource("batch/v1", "Job", "jobs")
+ENDPOINT_SLICES: Final = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 HTTP_ROUTES: Final = Resource(
     "gateway.networking.k8s.io/v1",
     "HTTPRoute",
