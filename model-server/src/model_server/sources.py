@@ -37,6 +37,7 @@ def fetch(uri: str) -> bytes:
         with urllib.request.urlopen(request, timeout=SECONDS) as response:  # noqa: S310
             content: bytes = response.read(MAX_BYTES + 1)
     except urllib.error.HTTPError as error:
+        error.close()
         raise ModelError(f"{uri}: answered {error.code} {error.reason}") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{uri}: cannot be read: {getattr(error, 'reason', error)}") from None
