@@ -14,7 +14,7 @@ FIXED_STEPS = 5  # network, control plane, images, node, workloads
 
 
 class Cluster:
-    """The lab as a whole; `bare` leaves out gateway, Prometheus and operator."""
+    """The lab as a whole; `bare` leaves out gateways, Prometheus and operator."""
 
     def __init__(self, paths: Paths, *, bare: bool) -> None:
         self.paths = paths
@@ -40,7 +40,7 @@ class Cluster:
         packages = preflight.missing_packages()
         parts = self.parts.missing(BARE_PARTS if self.bare else None)
         images = self.images.missing()
-        progress.total = bool(packages) + len(parts) + len(images) + FIXED_STEPS + self.has_operator
+        progress.total = bool(packages) + len(parts) + len(images) + FIXED_STEPS + self.has_operator + (not self.bare)
         if packages:
             with progress.step("install Debian packages") as step:
                 step.say(", ".join(packages))
@@ -77,10 +77,13 @@ class Cluster:
                 self.images.load(image, self.node, step)
         with progress.step("workloads") as step:
             self.workloads.apply(step, bare=self.bare)
-            self.workloads.restart([image for image in stale if image.reference in have], step)
-            self.workloads.wait(step)
             if not self.bare:
-                self.workloads.wait_gateway(step)
+                self.workloads.apply_envoy(step)
+            self.workloads.restart([image for image in stale if image.reference in have], step)
+            self.workloads.wait(step, bare=self.bare)
         if self.has_operator:
             with progress.step("operator") as step:
                 self.workloads.install_operator(step)
+        if not self.bare:
+            with progress.step("second gateway") as step:
+                self.workloads.wait_envoy(step)

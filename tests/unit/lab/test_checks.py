@@ -58,9 +58,9 @@ def test_deployments_by_image_sees_init_containers() -> None:
 
 @pytest.mark.parametrize(
     ("text", "version"),
-    [("go version go1.26.8 linux/amd64", (1, 26)), ("go version go1.9 linux/amd64", (1, 9)), ("gccgo", None)],
+    [("go version go1.26.8 linux/amd64", (1, 26, 8)), ("go version go1.9 linux/amd64", (1, 9, 0)), ("gccgo", None)],
 )
-def test_parse_version(text: str, version: tuple[int, int] | None) -> None:
+def test_parse_version(text: str, version: tuple[int, int, int] | None) -> None:
     assert parse_version(text) == version
 
 

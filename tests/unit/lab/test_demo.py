@@ -30,6 +30,31 @@ def test_progress_lines_add_up_and_other_lines_are_skipped() -> None:
     assert tally.summary == {"event": "summary", "requests": 14}
 
 
+def progress(times: dict[str, int], failed: int = 0) -> str:
+    answers = {"1": {"requests": sum(times.values()), "failed": failed}}
+    return json.dumps({"event": "progress", "versions": answers, "times": times})
+
+
+@pytest.mark.parametrize(("share", "time"), [(0, 1.0), (0.5, 1.0), (0.9, 2.5), (0.99, 40.0), (1, 40.0)])
+def test_quantiles_of_times_are_bounds_of_their_buckets(share: float, time: float) -> None:
+    assert Tally.of([progress({"1": 50}), progress({"2.5": 40, "40": 10})]).quantile(share) == time
+
+
+def test_without_answers_there_is_no_quantile() -> None:
+    with pytest.raises(ValueError, match="no answers"):
+        Tally().quantile(0.99)
+
+
+def test_a_stretch_is_what_came_after_a_copy() -> None:
+    tally = Tally.of([progress({"1": 5}, failed=1)])
+    before = tally.copy()
+    tally.read(progress({"1": 2, "8": 3}, failed=2))
+    after = tally.since(before)
+    assert after.versions == {"1": Count(5, 2)}
+    assert (after.quantile(0.4), after.quantile(0.5)) == (1.0, 8.0)
+    assert before.versions == {"1": Count(5, 1)}
+
+
 def test_the_load_is_a_job_with_all_settings_filled_in() -> None:
     made = yaml.safe_load(job(name="l", namespace="n", image="i", target="http://t", host="h", rate=3))
     container = made["spec"]["template"]["spec"]["containers"][0]
