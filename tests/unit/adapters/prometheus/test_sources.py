@@ -30,6 +30,13 @@ ERRORS: list[tuple[str, str, Labels, Labels, Labels]] = [
     (
         "envoy-gateway",
         "envoy_cluster_upstream_rq_xx",
+        {"envoy_cluster_name": f"service/prod/{S}/80/http"},
+        {"envoy_response_code_class": "5"},
+        {"envoy_response_code_class": "2"},
+    ),
+    (
+        "envoy-gateway",
+        "envoy_cluster_upstream_rq_xx",
         {"envoy_cluster_name": f"prod_{S}_http"},
         {"envoy_response_code_class": "5"},
         {"envoy_response_code_class": "4"},
