@@ -1,0 +1,1 @@
+"""What the comparer does with one core."""
