@@ -7,7 +7,7 @@ SIZE ?= ci
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo explore lab-up lab-down lab-status assets check lint types layers generate generate-check unit \
-        contract e2e test bench bench-decision bench-serving format lock clean
+        contract e2e test bench soak bench-decision bench-serving format lock clean
 
 help:  ## List the commands.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ test: check contract e2e  ## Everything.
 
 bench: setup lab-up  ## Counts and ratios, measured in the lab.
 	$(BIN)/python -m benchmarks
+
+soak: setup lab-up  ## Every strategy over every router, with all that happens, under load: about an hour.
+	$(BIN)/python -m benchmarks.soak
 
 bench-serving: setup  ## The model server beside others, in one run (needs wrk).
 	$(BIN)/python -m benchmarks.serving

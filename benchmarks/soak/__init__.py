@@ -1,0 +1,1 @@
+"""The soak: every strategy over every router, with all that happens to rollouts, and clients that count."""

@@ -1,0 +1,94 @@
+"""The command line: `python -m benchmarks.soak`; `make soak` brings the lab up first."""
+
+import argparse
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from benchmarks.lab import Lab, connect
+from benchmarks.report import BenchmarkError, table
+from benchmarks.soak.play import Outcome, Play
+from benchmarks.soak.settings import Cell, cells
+from benchmarks.soak.shadow import Cost, cost
+
+HEAD: Final = ("strategy", "router", "event", "ended", "seconds", "requests", "failed", "own", "writes", "of route")
+
+
+def main() -> int:
+    """Soak; the exit code is 0 when no request failed but by a candidate's own fault, and every rollout ended right."""
+    arguments = _parser().parse_args()
+    chosen = [cell for cell in cells() if all(word in cell.name for word in arguments.only.split())]
+    if not chosen:
+        print(f"soak: no cell is named {arguments.only!r}; there are {', '.join(c.name for c in cells())}")
+        return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that namespaces are removed then, too
+    outcomes: list[Outcome] = []
+    costs: list[Cost] = []
+    faults: list[str] = []
+    try:
+        with connect() as lab, ThreadPoolExecutor(arguments.parallel) as pool:
+            jobs = [pool.submit(_soak, lab, cell, arguments, outcomes, costs) for cell in chosen]
+            faults = [fault for job in jobs if (fault := job.result()) is not None]
+    except BenchmarkError as error:
+        faults.append(str(error))
+    print(_table(outcomes))
+    for one in costs:
+        print(f"{one.cell}: users' p99 with a shadow over without: {one.ratio:.2f}")
+    if arguments.json:
+        found = {"outcomes": [asdict(one) for one in outcomes], "shadow": [asdict(one) for one in costs]}
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+    for fault in faults:
+        print(f"soak: {fault}", file=sys.stderr)
+    return 1 if faults or not all(one.fine for one in outcomes) else 0
+
+
+def _soak(
+    lab: Lab, cell: Cell, arguments: argparse.Namespace, outcomes: list[Outcome], costs: list[Cost]
+) -> str | None:
+    """Play one cell through; returns what kept it from its end, if anything."""
+    name = "soak-" + cell.name.replace(" ", "-").replace("/", "-")
+    try:
+        with lab.namespace(name) as namespace:
+            play = Play(lab, cell, namespace, arguments.rate, arguments.seed)
+            for event, act in play.events():
+                if arguments.events and event not in arguments.events:
+                    continue
+                outcomes.append(play.run(event, act))
+                print(" ".join(_line(outcomes[-1])), file=sys.stderr, flush=True)
+            if cell.strategy.name == "shadow" and not arguments.events:
+                costs.append(cost(play))
+            play.stop()
+    except Exception as error:
+        return f"{cell.name}: {error}\n{traceback.format_exc(limit=3)}"
+    return None
+
+
+def _line(one: Outcome) -> tuple[str, ...]:
+    strategy, router = one.cell.split(" ", 1)
+    numbers = (one.seconds, one.requests, one.failed, one.own, one.writes, one.route_writes)
+    return (strategy, router, one.event, one.ended, *map(str, numbers))
+
+
+def _table(outcomes: Sequence[Outcome]) -> str:
+    return table([HEAD, *map(_line, sorted(outcomes, key=lambda one: one.cell))])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("--only", default="", metavar="WORDS", help="only cells whose name holds all of these words")
+    parser.add_argument("--events", nargs="*", metavar="EVENT", help="only these: good, bad, abort, ...")
+    parser.add_argument("--rate", type=int, default=100, help="requests a second for each rollout")
+    parser.add_argument("--parallel", type=int, default=1, help="cells at a time")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments at which the operator is killed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all numbers there")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""What is soaked: strategies and routers, as the rollouts of each are written."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tests.support.load import ENVOY, PATH, TRAEFIK
+
+Object = dict[str, Any]
+WEIGHTS: Final = (20, 50)
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """One way for requests to come, end to end."""
+
+    name: str
+    preset: str
+    """Where errors and latency are read from."""
+    traffic: Callable[[str], Object]
+    """`spec.traffic` for a host name."""
+    target: Callable[[str], str]
+    """The URL that clients ask, for a namespace."""
+    host: bool = True
+    """Whether clients name the rollout's host."""
+    connections: str = "keep"
+    mirrors: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """One way to give a candidate its traffic."""
+
+    name: str
+    spec: Callable[[Router], Object]
+    metrics: tuple[Mapping[str, Any], ...] = ({"name": "errors"}, {"name": "latency"})
+    reaches: str = "Weight"
+    """The move after which a candidate is in the middle of its rollout."""
+
+
+def _gateway(namespace: str) -> Callable[[str], Object]:
+    return lambda host: {
+        "gatewayAPI": {"parentRefs": [{"name": "public", "namespace": namespace}], "hostnames": [host]}
+    }
+
+
+ROUTERS: Final = (
+    Router("gateway-api/traefik", "traefik", _gateway("gateway"), lambda _: TRAEFIK + PATH, mirrors=False),
+    Router("gateway-api/envoy", "envoy-gateway", _gateway("envoy"), lambda _: ENVOY + PATH),
+    Router(
+        "traefik",
+        "traefik-crd",
+        lambda host: {"traefik": {"match": f"Host(`{host}`)", "entryPoints": ["web"]}},
+        lambda _: TRAEFIK + PATH,
+    ),
+    Router(
+        "service",
+        "model-server",
+        lambda _: {"service": {}},
+        lambda namespace: f"http://fraud.{namespace}.svc{PATH}",
+        host=False,
+        connections="new",
+        mirrors=False,
+    ),
+)
+
+
+def _canary(router: Router) -> Object:
+    # Without a gateway the weights follow from the pods, so the defaults are taken.
+    steps = {} if router.name == "service" else {"steps": [{"weight": weight} for weight in WEIGHTS]}
+    return {"type": "Canary", "minStepDuration": "2s", "guard": {"duration": "5s"}, **steps}
+
+
+def _blue_green(_: Router) -> Object:
+    return {"type": "BlueGreen", "guard": {"duration": "15s"}}
+
+
+def _shadow(_: Router) -> Object:
+    steps: list[Object] = [{"shadow": {"percent": 20}}, *({"weight": weight} for weight in WEIGHTS)]
+    return {"type": "Shadow", "steps": steps, "minStepDuration": "2s", "guard": {"duration": "5s"}}
+
+
+STRATEGIES: Final = (
+    Strategy("canary", _canary),
+    Strategy("blue-green", _blue_green, reaches="Promoted"),
+    Strategy(
+        "shadow",
+        _shadow,
+        ({"name": "errors"}, {"name": "latency"}, {"name": "agreement", "minAgreement": "90%"}),
+        reaches="Shadow",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A strategy over a router."""
+
+    strategy: Strategy
+    router: Router
+    more: Object = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line and in the table."""
+        return f"{self.strategy.name} {self.router.name}"
+
+    def spec(self, host: str) -> Object:
+        """Return what a rollout of this cell has instead of the usual."""
+        return {
+            "traffic": self.router.traffic(host),
+            "strategy": self.strategy.spec(self.router),
+            "analysis": {"preset": self.router.preset, "metrics": [dict(one) for one in self.strategy.metrics]},
+            **self.more,
+        }
+
+
+def cells() -> tuple[Cell, ...]:
+    """Return every combination that there is."""
+    return tuple(
+        Cell(strategy, router)
+        for strategy in STRATEGIES
+        for router in ROUTERS
+        if router.mirrors or strategy.name != "shadow"
+    )
