@@ -6,6 +6,8 @@ import struct
 import time
 from typing import Any
 
+import numpy as np
+
 from model_server import __version__, protocol
 from model_server.app import App
 from model_server.engine import Engine, InferenceError, State
@@ -122,7 +124,8 @@ class Service:
                 data = from_bytes(raw[at], tensor.datatype, at)
             else:
                 field = FIELDS.get(tensor.datatype, "fp64_contents")
-                data = list(getattr(tensor.contents, field))
+                contents = getattr(tensor.contents, field)
+                data = np.array(contents) if field.startswith("fp") else list(contents)
             shape = list(tensor.shape)
             tensors.append({"name": tensor.name, "datatype": tensor.datatype, "shape": shape, "data": data})
         if not tensors:

@@ -6,6 +6,7 @@ from array import array
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_server.metadata import Feature
 from model_server.model import Model
@@ -20,6 +21,7 @@ _NUMPY = {
     "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
 }  # fmt: skip
 _Tensor = dict[str, Any]
+_Values = list[Any] | NDArray[Any]
 
 
 class Schema:
@@ -31,6 +33,7 @@ class Schema:
         self._codes = [{text: float(code) for code, text in enumerate(each.categories)} for each in self._features]
         self._output = model.metadata.output
         self._typecode = model.evaluator.typecode
+        self._numbers_only = not any(feature.categories for feature in self._features)
 
     def read(self, body: bytes, json_bytes: int | None) -> InferRequest:
         """Read a request; of one with binary tensors the first `json_bytes` are JSON.
@@ -62,10 +65,18 @@ class Schema:
         violations: list[tuple[str, str]] = []
         if len(tensors) == 1 and tensors[0].get("name") == INPUT:
             rows, values = self._matrix(tensors[0])
+            if isinstance(values, np.ndarray):
+                if self._numbers_only and values.dtype.kind in "fiu" and np.isfinite(values).all():
+                    return InferRequest(self._array(values), rows, request_id, binary)
+                values = values.tolist()
         else:
             rows, values = self._columns(tensors)
         flat = [self._value(value, at, violations) for at, value in enumerate(values)]
         return InferRequest(array(self._typecode, flat), rows, request_id, binary, tuple(violations))
+
+    def _array(self, values: NDArray[Any]) -> "array[float]":
+        with np.errstate(over="ignore"):
+            return array(self._typecode, values.astype(self._typecode).tobytes())
 
     def _tensors(self, inputs: object) -> list[_Tensor]:
         if not isinstance(inputs, list) or not inputs or not all(isinstance(each, dict) for each in inputs):
@@ -85,7 +96,7 @@ class Schema:
             wanted.append(_parameters(each).get("binary_data", wanted[-1] if wanted else None))
         return bool(wanted) and wanted[-1] is True
 
-    def _matrix(self, tensor: _Tensor) -> tuple[int, list[Any]]:
+    def _matrix(self, tensor: _Tensor) -> tuple[int, _Values]:
         width = len(self._features)
         _datatype(tensor, 0, DATATYPES)
         shape: Any = tensor.get("shape")
@@ -167,7 +178,8 @@ def _column_values(tensor: _Tensor, position: int) -> list[Any]:
     data = tensor.get("data")
     if isinstance(data, list) and data and isinstance(data[0], list):
         data = [row[0] if isinstance(row, list) and len(row) == 1 else row for row in data]
-    values = _data(data, shape, shape[0], position)
+    given = _data(data, shape, shape[0], position)
+    values: list[Any] = given if isinstance(given, list) else given.tolist()
     flags = tensor.get("datatype") == "BOOL"
     return [float(each) if flags and isinstance(each, bool) else each for each in values]
 
@@ -195,8 +207,8 @@ def _datatype(tensor: _Tensor, position: int, allowed: frozenset[str]) -> None:
         raise BadRequestError(text, "datatype")
 
 
-def _data(data: Any, shape: list[int], count: int, position: int) -> list[Any]:
-    if not isinstance(data, list):
+def _data(data: Any, shape: list[int], count: int, position: int) -> _Values:
+    if not isinstance(data, list | np.ndarray):
         raise BadRequestError(f"inputs[{position}].data must be a list of numbers")
     if len(data) != count:
         text = f"inputs[{position}].data must hold {count} numbers for shape {shape}, got {len(data)}"
@@ -220,8 +232,10 @@ def _attach(tensors: list[_Tensor], blob: bytes) -> None:
         raise BadRequestError(f"{len(blob) - at} bytes after the JSON belong to no tensor: set binary_data_size")
 
 
-def from_bytes(part: bytes, datatype: object, position: int) -> list[Any]:
-    """Return the values of a tensor that came as little-endian bytes; each string has its length in front.
+def from_bytes(part: bytes, datatype: object, position: int) -> _Values:
+    """Return the values of a tensor that came as little-endian bytes: numbers as an array, strings as a list.
+
+    Each string has its length in front.
 
     Raises BadRequestError.
     """
@@ -232,8 +246,7 @@ def from_bytes(part: bytes, datatype: object, position: int) -> list[Any]:
         raise BadRequestError(f"inputs[{position}].datatype {_short(datatype)} cannot be binary", "datatype")
     if len(part) % np.dtype(form).itemsize:
         raise BadRequestError(f"inputs[{position}]: {len(part)} bytes are no whole number of {datatype}")
-    values: list[Any] = np.frombuffer(part, form).tolist()
-    return values
+    return np.frombuffer(part, form)
 
 
 def _strings(part: bytes, position: int) -> list[Any]:
