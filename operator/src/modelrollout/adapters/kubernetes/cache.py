@@ -178,6 +178,11 @@ class Routes:
         held = self._held.get((resource.plural, namespace, name))
         return None if held is None else json.loads(zlib.decompress(held[1]))
 
+    def names(self, resource: Resource, key: Key) -> list[str]:
+        """Return the names of a rollout's objects of a kind."""
+        kind = (resource.plural, key.namespace)
+        return sorted(place[2] for place, owners in self._owners.items() if place[:2] == kind and key in owners)
+
     def sink(self, resource: Resource) -> "RouteSink":
         """Return where a watch of a kind delivers to."""
         return RouteSink(self, resource)
