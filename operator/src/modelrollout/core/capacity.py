@@ -34,24 +34,19 @@ def pods_for(spec: Spec, weight: int) -> Pods:
         return Pods(0, 0)
     surge = share_of(spec.strategy.surge, replicas)
     floor = min(replicas, max(1, share_of(spec.strategy.floor, replicas)))
-    wanted = _by_number(replicas, weight) if spec.traffic.service else _by_share(replicas, weight, surge)
-    candidate = max(0, min(wanted, replicas + surge - floor))
-    stable = min(replicas, replicas + surge - candidate)
-    if spec.traffic.service and 50 < weight < 100:
-        stable = min(stable, max(floor, round(candidate * (100 - weight) / weight)))
-    return Pods(stable, candidate)
+    most = min(replicas, replicas + surge - floor)
+    if spec.traffic.service and 0 < weight < 100 and most:
+        return _by_number(replicas, surge, floor, weight)
+    wanted = _by_share(replicas, weight, surge)
+    if spec.traffic.service:
+        wanted = replicas if weight else 1
+    candidate = max(0, min(wanted, most))
+    return Pods(min(replicas, replicas + surge - candidate), candidate)
 
 
 def _by_share(replicas: int, weight: int, surge: int) -> int:
     least = min(MIN_CANDIDATE, max(1, surge))
     return min(replicas, max(least, math.ceil(replicas * weight / 100)))
-
-
-def _by_number(replicas: int, weight: int) -> int:
-    """Return the pods that make up a share of all pods: without a gateway every pod gets as much as any other."""
-    if weight >= 50:
-        return replicas
-    return max(1, round(replicas * weight / (100 - weight)))
 
 
 NEAR: Final = 3
@@ -60,15 +55,42 @@ NEAR: Final = 3
 
 def weight_of(pods: Pods) -> int:
     """Return the share of connections (per cent) that the candidate gets where each pod gets as many."""
-    return round(100 * pods.candidate / (pods.stable + pods.candidate)) if pods.candidate else 0
+    return round(_exact(pods)) if pods.candidate else 0
+
+
+def _exact(pods: Pods) -> float:
+    return 100 * pods.candidate / (pods.stable + pods.candidate)
+
+
+def _by_number(replicas: int, surge: int, floor: int, weight: int) -> Pods:
+    """Return the pods that make up a share of all pods: without a gateway every pod gets as much as any other.
+
+    The candidate has what its share of a whole stable takes, stable as many as leave that share near enough; where
+    none does, the nearest. Both together are no fewer than the replicas. The candidate never shrinks as weights rise.
+    """
+    most = replicas + surge
+    candidate = min(round(replicas * weight / (100 - weight)), round(most * weight / 100), most - floor, replicas)
+    candidate = max(1, candidate)
+    low, high = max(floor, replicas - candidate), min(replicas, most - candidate)
+    least = weight - NEAR
+    stable = math.floor(candidate * (100 - least) / least) if least > 0 else high
+    near, next_one = (Pods(max(low, min(high, pods)), candidate) for pods in (stable, stable + 1))
+    return next_one if _missed(next_one, weight) < _missed(near, weight) > NEAR else near
+
+
+def _missed(pods: Pods, weight: int) -> float:
+    return abs(_exact(pods) - weight)
 
 
 def reachable_weights(spec: Spec) -> tuple[int, ...]:
     """Return weights that whole pods can make up, each about double the one before: default steps without gateway."""
-    weights = []
+    surge = share_of(spec.strategy.surge, spec.replicas)
+    weights: list[int] = []
     pods = 1
     while pods <= spec.replicas:
-        weights.append(round(100 * pods / (spec.replicas + pods)))
+        weight = weight_of(Pods(max(1, min(spec.replicas, spec.replicas + surge - pods)), pods))
+        if weight <= 50 and weight == weight_of(pods_for(spec, weight)):
+            weights.append(weight)
         pods *= 2
     return tuple(dict.fromkeys(weights)) or (50,)
 
