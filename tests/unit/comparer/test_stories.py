@@ -309,12 +309,35 @@ async def test_a_client_that_asks_first_may_send() -> None:
 async def test_bytes_that_are_no_text_in_a_header_stop_nothing() -> None:
     async with stage() as s:
         reader, writer = await asyncio.open_connection(LOCAL, s.comparer.port)
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Odd: \xff\xfe\r\nX-Name: J\xc3\xb6rg\r\n\r\n")
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: x\r\nX-Odd: \xff\xfe\r\nX-Name: J\xc3\xb6rg\r\nX-Request-Id: \xff\r\n\r\n"
+        )
         assert b"202" in await reader.readline()
         writer.close()
         await s.settled()
         assert s.of("pairs_total", agree="true") == 1
         assert s.stable.asked[0].headers["X-Name"] == "Jörg"
+        assert len(s.stable.asked[0].headers["X-Request-Id"]) == 32
+
+
+@pytest.mark.parametrize("target", [b"/\xff", b"/a#b", b"*", b"http://elsewhere/"])
+async def test_targets_that_cannot_be_sent_on(target: bytes) -> None:
+    async with stage() as s:
+        reader, writer = await asyncio.open_connection(LOCAL, s.comparer.port)
+        writer.write(b"OPTIONS " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        status = (await reader.readline()).split()[1]
+        writer.close()
+        assert status in (b"400", b"503")
+        assert s.of("shed_total", reason="unsupported") == s.of("received_total")
+        assert s.stable.asked == []
+
+
+async def test_long_headers_are_sent_on() -> None:
+    async with stage() as s:
+        assert await s.mirror("/?" + "q" * 20_000, headers={"Cookie": "c" * 20_000}) == 202
+        await s.settled()
+        assert len(s.stable.asked) == 0
+        assert s.of("requests_total", code="4xx") == 1  # these servers take shorter ones only
 
 
 @pytest.mark.parametrize(
@@ -462,6 +485,15 @@ async def test_no_disagreement_is_kept_where_none_is_wanted() -> None:
         await s.mirror()
         await s.settled()
         assert (await s.page("/disagreements"))[1]["disagreements"] == []
+
+
+async def test_text_that_is_none_can_be_shown() -> None:
+    async with stage(answering(b'"\\ud800"', b"\xff"), answering(b'"a"', b"b")) as s:
+        for _ in range(2):
+            await s.mirror()
+            await s.settled()
+        found = (await s.page("/disagreements"))[1]["disagreements"]
+        assert [one["stable"]["body"] for one in found] == ["\ufffd", '"\ud800"']
 
 
 async def test_an_infinite_difference_spoils_no_sum() -> None:

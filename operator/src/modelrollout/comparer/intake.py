@@ -1,6 +1,7 @@
 """Taking mirrored requests: an answer at once, whatever becomes of the request."""
 
 import asyncio
+import re
 import uuid
 from collections.abc import Callable
 from typing import Final
@@ -37,6 +38,8 @@ _DROPPED: Final = frozenset(
         REQUEST_ID.lower(),
     }
 )
+_TARGET: Final = re.compile(r"/[!\"$-~]*")
+"""A path, perhaps with a query: not an address, nor with a fragment or bytes that HTTP does not know."""
 _SHADOW: Final = "-shadow"
 """Envoy puts it behind the host name of a mirrored request."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -69,7 +72,7 @@ class Intake:
             return counting.STOPPING
         if MARK in request.headers:
             return counting.LOOP
-        if not request.raw_path.startswith("/") or "Upgrade" in request.headers:
+        if not _TARGET.fullmatch(request.raw_path) or "Upgrade" in request.headers:
             return counting.UNSUPPORTED
         if size > self._limits.max_body:
             return counting.TOO_LARGE
@@ -144,7 +147,8 @@ def _forwarded(request: web.BaseRequest) -> CIMultiDict[str]:
         headers["Host"] = name.removesuffix(_SHADOW) + colon + port
     headers["Accept-Encoding"] = "identity"
     headers[MARK] = "1"
-    headers[REQUEST_ID] = request.headers.get(REQUEST_ID) or uuid.uuid4().hex
+    given = request.headers.get(REQUEST_ID, "")
+    headers[REQUEST_ID] = given if given and _sendable(given) else uuid.uuid4().hex
     return headers
 
 

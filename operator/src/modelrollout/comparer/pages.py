@@ -65,4 +65,4 @@ def _agreement(pairs: dict[str, int]) -> dict[str, int]:
 
 
 def _dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return json.dumps(value, allow_nan=False)

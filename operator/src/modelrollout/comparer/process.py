@@ -62,7 +62,14 @@ async def running(options: Options) -> AsyncIterator[Running]:
         intake = Intake(limits, room, counts, work.start)
         counts.watch(lambda: work.waiting, lambda: work.in_flight, lambda: room.held)
         app = pages.application(options, counts, samples, lambda: "stopping" if intake.stopping else None)
-        server = web.Server(intake.handle, access_log=None, auto_decompress=False, lingering_time=_LINGER)
+        server = web.Server(
+            intake.handle,
+            access_log=None,
+            auto_decompress=False,
+            lingering_time=_LINGER,
+            max_line_size=asking.LONGEST_LINE,
+            max_field_size=asking.LONGEST_LINE,
+        )
         # Readiness is told only once requests are taken.
         async with (
             _listening(
