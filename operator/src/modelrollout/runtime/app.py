@@ -86,7 +86,7 @@ async def _lead(shell: Shell, signals: Signals) -> int:
         synced = _task("synced", shell.synced())
         await asyncio.wait([*tasks, synced], return_when=asyncio.FIRST_COMPLETED)
         if synced.done():
-            tasks.append(_task("collector", shell.collector.run()))
+            tasks += [_task(name, helper) for name, helper in shell.helpers().items()]
             crew = [_task("worker", worker) for worker in shell.crew()]
             # kopf ends, with itself, every task that began after it; so it begins last.
             tasks.append(_task("kopf", shell.rollouts.run()))

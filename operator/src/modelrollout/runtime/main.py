@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import typer
 
 from modelrollout import __version__
+from modelrollout.adapters.gates.addresses import plain as gate_hook
 from modelrollout.adapters.prometheus import options as prometheus
 from modelrollout.adapters.prometheus.access import Access, headers_of
 from modelrollout.adapters.prometheus.metrics import PrometheusMetrics
@@ -86,6 +87,24 @@ def operator(  # noqa: PLR0913, PLR0917
         list[str] | None,
         typer.Option(envvar="MODELROLLOUT_PULL_SECRET", help="Secret that comparers pull it with; repeat for more."),
     ] = None,
+    gate_allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="MODELROLLOUT_GATE_ALLOW",
+            metavar="URL",
+            help="Gates may ask this hook, and paths below it, and no other; repeat for more.",
+        ),
+    ] = None,
+    notify_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MODELROLLOUT_NOTIFY_URL", help="Where moves of rollouts that ask for it are told, as JSON."
+        ),
+    ] = None,
+    notify_token_file: Annotated[
+        Path | None,
+        typer.Option(envvar="MODELROLLOUT_NOTIFY_TOKEN_FILE", help="Bearer token for it; read anew for each move."),
+    ] = None,
     workers: Annotated[
         int, typer.Option(envvar="MODELROLLOUT_WORKERS", min=1, max=64, help="Rollouts worked on at the same time.")
     ] = 8,
@@ -118,6 +137,9 @@ def operator(  # noqa: PLR0913, PLR0917
         track_config=track_config,
         comparer_image=comparer_image or None,
         pull_secrets=tuple(pull_secret or ()),
+        gate_allow=tuple(_checked("--gate-allow", url, gate_hook) for url in gate_allow or ()),
+        notify_url=_checked("--notify-url", notify_url, _notify_url) if notify_url else None,
+        notify_token_file=notify_token_file,
         workers=workers,
         host=host,
         port=port,
@@ -193,6 +215,12 @@ def _window(text: str) -> int:
     if window < timedelta(seconds=1) or window % timedelta(seconds=1):
         raise ValueError(f"{text!r} is not a whole number of seconds")
     return int(window.total_seconds())
+
+
+def _notify_url(text: str) -> str:
+    from modelrollout.adapters.notify.webhook import url_of  # noqa: PLC0415 - httpx is large
+
+    return url_of(text)
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -52,6 +52,17 @@ class OperatorMetrics:
             registry=self.registry,
         )
 
+        self.notifications = Counter(
+            "modelrollout_notifications",
+            "Moves told outside of the cluster, by result: sent, failed or dropped.",
+            ["result"],
+            registry=self.registry,
+        )
+
+    def counts_notification(self, result: str) -> None:
+        """Count one move that was to be told."""
+        self.notifications.labels(result).inc()
+
     def counts_request(self, verb: str, resource: str, code: int) -> None:
         """Count one request to the API server."""
         self.api_requests.labels(verb, resource, str(code)).inc()

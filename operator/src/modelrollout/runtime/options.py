@@ -1,7 +1,8 @@
 """What the operator is started with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from modelrollout.core.settings import Settings
 
@@ -25,6 +26,11 @@ class Options:
     """Image that comparers are run from: the operator's own. None: shadow steps that compare are refused."""
     pull_secrets: tuple[str, ...] = ()
     """Secrets in a rollout's namespace that comparers pull it with."""
+    gate_allow: tuple[str, ...] = ()
+    """Hooks that webhook gates may ask, and paths below them; none: all but those that only the operator reaches."""
+    notify_url: str | None = field(default=None, repr=False)
+    """Where moves are told, outside of the cluster; often a secret."""
+    notify_token_file: Path | None = None
     workers: int = 8
     host: str = "0.0.0.0"  # noqa: S104
     port: int = 8081

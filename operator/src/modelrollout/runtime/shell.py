@@ -15,7 +15,7 @@ from modelrollout.adapters.kubernetes.configs import Configs
 from modelrollout.adapters.kubernetes.preview import preview_of
 from modelrollout.adapters.kubernetes.resources import CONFIG_MAPS, DEPLOYMENTS, SECRETS, SERVICES
 from modelrollout.adapters.kubernetes.watch import Reflector
-from modelrollout.adapters.notify import Silent
+from modelrollout.adapters.notify import Notices, Silent, installed
 from modelrollout.adapters.routers import Routers
 from modelrollout.api.base import NAME_LABEL, REVISION_LABEL
 from modelrollout.ports import Clock, Key, Metrics
@@ -55,7 +55,8 @@ class Shell:
         workloads, routes = Workloads(self._changed), Routes(self._changed)
         configs = Configs(self._changed) if options.track_config else None
         routers = Routers(self.api, routes, options.routers)
-        gates = GateKeeper(self.api, self._changed)
+        self.gates = GateKeeper(self.api, self._changed, allow=options.gate_allow)
+        self.notices = _notices(options, self.metrics)
         image, shape = options.comparer_image, Shape(pull_secrets=options.pull_secrets)
         comparer = (image, shape) if image else None
         cluster = KubernetesCluster(self.api, workloads, routes, comparer)
@@ -65,11 +66,11 @@ class Shell:
         self.collector = Collector(self.provider, self.clock, window=window, enqueue=self.queue.add, lag=lag)
         self.reconciler = Reconciler(
             store=self.store,
-            observer=Observer(workloads, preview_of(routes), configs, routers.router_for, cluster, gates),
+            observer=Observer(workloads, preview_of(routes), configs, routers.router_for, cluster, self.gates),
             cluster=cluster,
             router_for=routers.router_for,
-            gates=gates,
-            notifier=Silent(),
+            gates=self.gates,
+            notifier=self.notices or Silent(),
             collector=self.collector,
             clock=self.clock,
             settings=options.settings,
@@ -93,6 +94,11 @@ class Shell:
     def watches(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what has to run for the caches, by name."""
         return {f"watch of {name}": reflector.run() for name, reflector in self.reflectors.items()}
+
+    def helpers(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what runs beside the workers, by name."""
+        notices = {"notices": self.notices.run()} if self.notices else {}
+        return {"collector": self.collector.run(), "gates": self.gates.run(), **notices}
 
     async def synced(self) -> None:
         """Wait until the caches that a plan needs are complete; a plan on half a cache would undo things."""
@@ -139,3 +145,14 @@ class Shell:
     def _unsynced(self) -> list[str]:
         missing = [name for name, reflector in self.reflectors.items() if not reflector.synced.is_set()]
         return missing if self.rollouts.synced else [*missing, "modelrollouts"]
+
+
+def _notices(options: Options, metrics: OperatorMetrics) -> Notices | None:
+    """Return who tells people of moves; None where nobody wants to know."""
+    listeners = installed()
+    if options.notify_url is not None:
+        # With its first use: most operators tell nobody, and httpx is large.
+        from modelrollout.adapters.notify.webhook import sender  # noqa: PLC0415
+
+        listeners["webhook"] = sender(options.notify_url, options.notify_token_file)
+    return Notices(listeners, metrics.counts_notification) if listeners else None
