@@ -77,10 +77,12 @@ class Protocol(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserError:
             self._held = None
+            self.logger.warning("a request was no HTTP")
             self.send_400_response("Invalid HTTP request received.")
-        except httptools.HttpParserUpgrade:  # what follows would be another protocol, and there is none
-            self._held = None
-            self.transport.close()
+        except (
+            httptools.HttpParserUpgrade
+        ):  # there is no other protocol to change to: the request was answered as it is
+            pass
         if self._held:
             self._hand_on()
 
@@ -102,6 +104,7 @@ class Protocol(HttpToolsProtocol):
             and not self.flow.write_paused
             and parser.get_method() == b"POST"
             and parser.should_keep_alive()
+            and not parser.should_upgrade()
             and parser.get_http_version() == "1.1"
         ):
             self._held = held

@@ -85,6 +85,12 @@ def test_both_ways_give_the_same_answers_and_counts(served: str, body: dict[str,
         assert f"\nmodel_server_{sample}\n" in metrics
 
 
+def test_a_caller_that_would_rather_speak_another_protocol_is_not_left_waiting(served: str) -> None:
+    headers = ("X-Request-Id: mine", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: x")
+    (one,), (other,) = (ask(served, request(path, b"{}", *headers)) for path in (AT_ONCE, APPLICATION))
+    assert one == other
+
+
 def test_requests_in_one_piece_are_answered_in_order(served: str, body: dict[str, Any]) -> None:
     content = json.dumps(body).encode()
     live = request("/v2/health/live", b"", method="GET")
