@@ -3,6 +3,7 @@
 from typing import Final
 
 from modelrollout.api.status import Move, Phase
+from modelrollout.api.strategy import Step, Strategy
 from modelrollout.core import rollback
 from modelrollout.core.draft import Draft
 
@@ -14,8 +15,12 @@ ASKING: Final = frozenset({"Awaiting", "Failing"})
 
 def mode(draft: Draft, direction: str) -> str:
     """Return auto, notify or manual for `promotion` or `rollback`: the step's own, else the rollout's."""
-    own = draft.step.automation if draft.step is not None else None
-    for one in (own, draft.spec.strategy.automation):
+    return mode_of(draft.spec.strategy, draft.step, direction)
+
+
+def mode_of(strategy: Strategy, step: Step | None, direction: str) -> str:
+    """Return the mode of `promotion` or `rollback` at a step of a strategy."""
+    for one in (step.automation if step is not None else None, strategy.automation):
         chosen = getattr(one, direction) if one is not None else None
         if chosen is not None:
             return str(chosen)
