@@ -21,6 +21,27 @@ ERRORS: list[tuple[str, str, Labels, Labels, Labels]] = [
     # preset, name, labels, what makes it bad, what makes it good
     ("bentoml", "bentoml_service_request_total", POD, {"http_response_code": "503"}, {"http_response_code": "200"}),
     (
+        "comparer",
+        "modelrollout_comparer_requests_total",
+        {"rollout": "fraud", "revision": "{revision}"},
+        {"code": "5xx"},
+        {"code": "4xx"},
+    ),
+    (
+        "comparer",
+        "modelrollout_comparer_requests_total",
+        {"rollout": "fraud", "revision": "{revision}"},
+        {"code": "timeout"},
+        {"code": "2xx"},
+    ),
+    (
+        "comparer",
+        "modelrollout_comparer_requests_total",
+        {"rollout": "fraud", "revision": "{revision}"},
+        {"code": "unreachable"},
+        {"code": "3xx"},
+    ),
+    (
         "envoy-gateway",
         "envoy_cluster_upstream_rq_xx",
         {"envoy_cluster_name": f"service/prod/{S}/8080"},
