@@ -5,15 +5,21 @@ from typing import Any
 
 import pytest
 
-from modelrollout.adapters.kubernetes.cache import Workloads
+from modelrollout.adapters.kubernetes.budget import budget_fits
+from modelrollout.adapters.kubernetes.cache import Routes, Workloads
 from modelrollout.adapters.kubernetes.client import USER_AGENT, Api
 from modelrollout.adapters.kubernetes.cluster import KubernetesCluster
+from modelrollout.adapters.kubernetes.comparer import Shape
 from modelrollout.adapters.kubernetes.errors import NotFound
+from modelrollout.adapters.kubernetes.preview import preview_of
 from modelrollout.api.resource import ModelRollout, parse
 from modelrollout.api.status import Move, Phase, Status, StepStatus, Verdict, VerdictKind
+from modelrollout.api.strategy import Comparer
+from modelrollout.core.comparer import digest
+from modelrollout.core.observed import ComparerState
 from modelrollout.ports import ConflictError, Key, TerminalError
 from tests.support.kube import Kube
-from tests.support.rollouts import REVISION, container, rollout_in, template
+from tests.support.rollouts import REVISION, container, document, rollout_in, template
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -25,8 +31,9 @@ class Setting:
         self.api = api
         self.rollout = rollout
         self.changed: list[Key] = []
-        self.workloads = Workloads(self.changed.append)
-        self.cluster = KubernetesCluster(connection, self.workloads)
+        self.workloads, self.routes = Workloads(self.changed.append), Routes(self.changed.append)
+        comparer = ("registry.example/modelrollout:1", Shape())
+        self.cluster = KubernetesCluster(connection, self.workloads, self.routes, comparer)
 
     @property
     def namespace(self) -> str:
@@ -326,7 +333,7 @@ async def test_trouble_of_pods_is_read_from_the_revision_alone(setting: Setting)
 async def test_a_right_that_is_missing_is_named(api: Kube, namespace: str, connection: Api) -> None:
     rollout = rollout_in(api, namespace)
     connection._client.set_default_header("Impersonate-User", "nobody")  # the rights of a stranger
-    cluster = KubernetesCluster(connection, Workloads(lambda _: None))
+    cluster = KubernetesCluster(connection, Workloads(lambda _: None), Routes(lambda _: None))
     with pytest.raises(TerminalError, match="allow the operator's service account to patch deployments"):
         await cluster.apply_revision(rollout, REVISION, template(), 1)
 
@@ -346,3 +353,65 @@ async def test_requests_are_counted_and_say_who_asks(setting: Setting, connectio
     managers = {entry["manager"] for entry in setting.deployment()["metadata"]["managedFields"]}
     assert managers == {"modelrollout"}
     assert USER_AGENT.startswith("modelrollout/")
+
+
+async def test_pods_are_asked_to_spread_unless_the_template_says_how(setting: Setting) -> None:
+    await setting.cluster.apply_revision(setting.rollout, REVISION, template(), 1)
+    (constraint,) = setting.deployment()["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert (constraint["topologyKey"], constraint["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+
+    own = template()
+    own["spec"]["topologySpreadConstraints"] = []
+    await setting.cluster.apply_revision(setting.rollout, REVISION, own, 1)
+    assert not setting.deployment()["spec"]["template"]["spec"].get("topologySpreadConstraints")
+
+
+async def test_the_preview_points_at_a_revision(setting: Setting) -> None:
+    await setting.cluster.apply_preview(setting.rollout, REVISION)
+
+    service = setting.api.get("Service", "fraud-preview", api="v1", namespace=setting.namespace)
+    assert service["spec"]["selector"] == {"modelrollout.dev/name": "fraud", "modelrollout.dev/revision": REVISION}
+    assert preview_of(setting.routes)(Key(setting.namespace, "fraud")) == REVISION
+
+
+async def test_a_comparer_runs_and_goes(setting: Setting) -> None:
+    key, settings = Key(setting.namespace, "fraud"), Comparer(tolerance=0.01)
+    await setting.cluster.apply_comparer(setting.rollout, REVISION, "c2d3f4g5h6", settings)
+    found = setting.api.get("Deployment", "fraud-comparer", api="apps/v1", namespace=setting.namespace)
+    assert "--tolerance=0.01" in found["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert setting.workloads.comparer(key) == ComparerState(REVISION, "c2d3f4g5h6", digest(settings), ready=False)
+    assert setting.workloads.of(key) == {}, "a comparer is no revision"
+
+    await setting.cluster.delete_comparer(setting.rollout)
+    await setting.cluster.delete_comparer(setting.rollout)
+    for kind, version in (("Deployment", "apps/v1"), ("Service", "v1")):
+        left = setting.api.list(kind, api=version, namespace=setting.namespace)
+        assert "fraud-comparer" not in [one["metadata"]["name"] for one in left]
+
+
+async def test_a_comparer_of_somebody_else_stays(setting: Setting) -> None:
+    body = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "fraud-comparer", "namespace": setting.namespace},
+        "spec": {"ports": [{"port": 1}]},
+    }
+    setting.api.apply(body)
+    await setting.cluster.delete_comparer(setting.rollout)
+    assert setting.api.get("Service", "fraud-comparer", api="v1", namespace=setting.namespace)
+
+
+async def test_a_budget_comes_and_goes_with_the_spec(api: Kube, namespace: str, connection: Api) -> None:
+    setting = Setting(api, connection, rollout_in(api, namespace, disruptionBudget={"maxUnavailable": "25%"}))
+    fits = budget_fits(setting.routes)
+    assert not fits(setting.rollout)
+    await setting.cluster.apply_budget(setting.rollout)
+    assert fits(setting.rollout)
+    found = api.get("PodDisruptionBudget", "fraud", api="policy/v1", namespace=namespace)
+    assert found["spec"] == {"maxUnavailable": "25%", "selector": {"matchLabels": {"modelrollout.dev/name": "fraud"}}}
+
+    without = parse({**document(namespace), "metadata": {"name": "fraud", "namespace": namespace}})
+    assert not fits(without)
+    await setting.cluster.apply_budget(without)
+    assert fits(without)
+    assert api.list("PodDisruptionBudget", api="policy/v1", namespace=namespace) == []

@@ -54,6 +54,9 @@ class Cluster(Protocol):
     async def apply_preview(self, rollout: ModelRollout, revision: str) -> None:
         """Point the Service `<name>-preview` at a revision."""
 
+    async def apply_budget(self, rollout: ModelRollout) -> None:
+        """Apply the PodDisruptionBudget of the spec; without one in the spec delete ours, if there is any."""
+
     async def apply_comparer(self, rollout: ModelRollout, stable: str, candidate: str, settings: Comparer) -> None:
         """Apply Deployment and Service of the comparer between two revisions."""
 
@@ -73,8 +76,17 @@ class Cluster(Protocol):
 class TrafficRouter(Protocol):
     """One way to split requests; one file each under adapters/routers."""
 
+    async def learn(self, rollout: ModelRollout) -> None:
+        """Read what `check` has to know of the gateways, where it does not know it yet; never raises.
+
+        Not called for a rollout at rest, which costs no reads.
+        """
+
     def check(self, rollout: ModelRollout) -> None:
-        """Raise TerminalError where a field or step cannot be honoured: it names router, field or step, and remedy."""
+        """Raise TerminalError where a field or step cannot be honoured: it names router, field or step, and remedy.
+
+        What is not known of a gateway is no reason to refuse.
+        """
 
     async def set(self, rollout: ModelRollout, split: Split, latch: str | None) -> None:
         """Write the route so that it says this. TerminalError where the route is somebody else's."""

@@ -118,6 +118,9 @@ class Cluster:
     async def apply_preview(self, rollout: ModelRollout, revision: str) -> None:
         self._call("preview")
 
+    async def apply_budget(self, rollout: ModelRollout) -> None:
+        self._call("budget")
+
     async def apply_comparer(self, rollout: ModelRollout, stable: str, candidate: str, settings: Comparer) -> None:
         self._call("comparer")
 
@@ -184,7 +187,7 @@ class Operator:
         self.memories = Memories()
         self.reconciler = Reconciler(
             store=self.store,
-            observer=Observer(cluster, lambda _: None, None, lambda _: cluster, cluster, cluster),
+            observer=Observer(cluster, lambda _: None, lambda _: True, None, lambda _: cluster, cluster, cluster),
             cluster=cluster,
             router_for=lambda _: cluster,
             gates=cluster,

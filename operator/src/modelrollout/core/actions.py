@@ -54,6 +54,11 @@ class SetPreview:
 
 
 @dataclass(frozen=True, slots=True)
+class EnsureBudget:
+    """Apply the PodDisruptionBudget that the spec asks for, or delete ours where it asks for none."""
+
+
+@dataclass(frozen=True, slots=True)
 class EnsureComparer:
     """Run a comparer between these two, by the settings of this step."""
 
@@ -111,6 +116,7 @@ Action = (
     | DeleteRevision
     | SetRoute
     | SetPreview
+    | EnsureBudget
     | EnsureComparer
     | DeleteComparer
     | OpenGate

@@ -1,15 +1,15 @@
 """From the next status to actions: what the cluster must look like, less what it looks like already."""
 
-from datetime import timedelta
-from typing import Final
+from dataclasses import replace
 
 from modelrollout.api.status import GateState, Phase
-from modelrollout.core import automation, comparer
+from modelrollout.core import automation, shadowing
 from modelrollout.core.actions import (
     Action,
     Announce,
     CloseGate,
     DeleteRevision,
+    EnsureBudget,
     EnsureRevision,
     OpenGate,
     SaveStatus,
@@ -19,10 +19,8 @@ from modelrollout.core.actions import (
 )
 from modelrollout.core.capacity import pods_for, share_of
 from modelrollout.core.draft import Draft
+from modelrollout.core.split import Split
 from modelrollout.core.steps.gate import gate_id
-
-DRAIN: Final = timedelta(seconds=5)
-"""Requests in flight end before the pods that serve them are asked to."""
 
 
 def actions(draft: Draft, *, save: bool) -> list[Action]:
@@ -31,7 +29,7 @@ def actions(draft: Draft, *, save: bool) -> list[Action]:
     New pods come before the status that counts on them, the status before the route that it intends (so that a
     successor corrects the route forward), and pods are taken away last. A rollback alone writes the route first.
     """
-    ensured = [*_ensure(draft), *comparer.actions(draft), *_preview(draft)]
+    ensured = [*_ensure(draft), *shadowing.actions(draft), *_preview(draft), *_budget(draft)]
     route = _route(draft)
     saved: list[Action] = [SaveStatus()] if save else []
     announced: list[Action] = [
@@ -42,7 +40,7 @@ def actions(draft: Draft, *, save: bool) -> list[Action]:
 
 
 def wanted_replicas(draft: Draft) -> dict[str, int]:
-    """Return the pods that each revision with a role needs."""
+    """Return the pods that each revision with a role needs, whether there is room for them by now or not."""
     status, replicas = draft.status, draft.spec.replicas
     surge = share_of(draft.spec.strategy.surge, replicas)
     wanted: dict[str, int] = {}
@@ -58,7 +56,8 @@ def wanted_replicas(draft: Draft) -> dict[str, int]:
     wanted[status.stable] = replicas
     if status.candidate is not None:
         pods = pods_for(draft.spec, _share(draft))
-        wanted[status.candidate] = max(pods.candidate, _has(draft, status.candidate, replicas))
+        most = pods_for(draft.spec, 100).candidate
+        wanted[status.candidate] = max(pods.candidate, _has(draft, status.candidate, most))
         wanted[status.stable] = min(pods.stable, max(0, replicas + surge - wanted[status.candidate]))
     return wanted
 
@@ -83,7 +82,7 @@ def _ensure(draft: Draft) -> list[Action]:
     """Create and grow what the roles need; apply the template's own revision anew when the spec has changed."""
     result: list[Action] = []
     changed = draft.rollout.status.observed_generation != draft.rollout.metadata.generation
-    for revision, replicas in wanted_replicas(draft).items():
+    for revision, replicas in _affordable(draft).items():
         workload = draft.workload(revision)
         if revision == draft.observed.desired and draft.observed.terminal is None and (workload is None or changed):
             result.append(EnsureRevision(revision, replicas))
@@ -92,8 +91,39 @@ def _ensure(draft: Draft) -> list[Action]:
     return result
 
 
+def _affordable(draft: Draft) -> dict[str, int]:
+    """Return the pods to ask for now, those that shrink first.
+
+    In all never more than replicas and surge: what grows waits until others have let go of theirs. Pods beyond that
+    would wait for a node that is not there, or have one bought for the seconds until the others are gone.
+    """
+    wanted = wanted_replicas(draft)
+    held = {revision: workload.desired for revision, workload in draft.observed.workloads.items()}
+    has = {revision: held.get(revision, 0) for revision in wanted}
+    granted = {revision: min(pods, has[revision]) for revision, pods in wanted.items()}
+    room = draft.spec.replicas + share_of(draft.spec.strategy.surge, draft.spec.replicas)
+    room -= sum({**held, **granted}.values())
+    for revision, pods in wanted.items():
+        more = max(0, min(pods - granted[revision], room))
+        granted[revision] += more
+        room -= more
+    return dict(sorted(granted.items(), key=lambda item: item[1] >= has[item[0]]))
+
+
+def _carried(draft: Draft) -> Split:
+    """Return what the route should say, less matches and copies that are new to a candidate without pods for them."""
+    want, route, step = draft.split, draft.observed.route, draft.step
+    share = step.match.share if step and step.match else step.shadow.percent if step and step.shadow else 0
+    if draft.ready(draft.status.candidate) >= pods_for(draft.spec, share).candidate:
+        return want
+    said = route.split if route is not None else Split()
+    matched = want.matched if want.matched == said.matched else None
+    copied = want.mirror is None or want.mirror == said.mirror or want.mirror.to != draft.status.candidate
+    return replace(want, matched=matched, mirror=want.mirror if copied else None)
+
+
 def _route(draft: Draft) -> list[Action]:
-    want, route = draft.split, draft.observed.route
+    want, route = _carried(draft), draft.observed.route
     if not want.weights or draft.workload(draft.status.stable) is None:
         return []
     if route is not None and route.current and route.split == want:
@@ -115,6 +145,11 @@ def _preview(draft: Draft) -> list[Action]:
     if not wanted or revision is None or draft.workload(revision) is None or draft.observed.preview == revision:
         return []
     return [SetPreview(revision)]
+
+
+def _budget(draft: Draft) -> list[Action]:
+    fits = draft.observed.budget_fits or draft.observed.terminal is not None
+    return [] if fits else [EnsureBudget()]
 
 
 def _gates(draft: Draft) -> list[Action]:
@@ -146,18 +181,15 @@ def _shrink(draft: Draft) -> list[Action]:
     if not idle:
         return []
     if draft.moves:
-        draft.wait_for(DRAIN + draft.settings.settle)
+        draft.drained()
         return []
-    last = status.history[-1].at if status.history else None
-    rest = last + DRAIN + draft.settings.settle if last else draft.now
     result: list[Action] = []
     for workload in idle:
         routed = route is not None and route.split.names(workload.revision)
         if workload.desired == 0 or routed or route is None or not route.accepted:
             continue
-        if draft.now < rest:
-            draft.wait(rest)
-            continue
+        if not draft.drained():
+            break
         result.append(ScaleRevision(workload.revision, 0))
     return [*result, *_forget(draft, roles)]
 

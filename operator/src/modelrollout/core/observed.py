@@ -105,5 +105,7 @@ class Observed:
     comparer: ComparerState | None = None
     preview: str | None = None
     """The revision that the preview Service points at."""
+    budget_fits: bool = True
+    """The PodDisruptionBudget is what the spec asks for."""
     terminal: str | None = None
     """Why the cluster refuses what the spec asks for; a person must change the spec."""

@@ -65,6 +65,8 @@ class Observer:
     workloads: Workloads
     preview: Callable[[Key], str | None]
     """The revision that a rollout's preview Service points at."""
+    budget_fits: Callable[[ModelRollout], bool]
+    """Whether the PodDisruptionBudget is what the spec asks for."""
     configs: Configs | None
     """None: the operator does not track configuration."""
     router_for: Callable[[ModelRollout], TrafficRouter]
@@ -80,6 +82,8 @@ class Observer:
         try:
             router = self.router_for(rollout)
             route = router.read(rollout)
+            if not _at_rest(rollout):
+                await router.learn(rollout)
             router.check(rollout)
         except TerminalError as error:
             terminal = str(error)
@@ -93,6 +97,7 @@ class Observer:
             gate=self.gates.result(key),
             comparer=self.workloads.comparer(key),
             preview=self.preview(key),
+            budget_fits=self.budget_fits(rollout),
             request=parse_request(rollout.metadata.annotations.get(REQUEST_ANNOTATION)),
             terminal=memory.terminal(rollout.metadata.generation, now) or terminal,
         )
@@ -141,3 +146,8 @@ class Observer:
         return replace(
             workload, trouble=trouble.reason or workload.trouble, crash_loop=trouble.crash_loop or workload.crash_loop
         )
+
+
+def _at_rest(rollout: ModelRollout) -> bool:
+    status = rollout.status
+    return status.phase in _CALM and status.observed_generation == rollout.metadata.generation

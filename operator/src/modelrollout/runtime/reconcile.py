@@ -15,6 +15,7 @@ from modelrollout.core.actions import (
     CloseGate,
     DeleteComparer,
     DeleteRevision,
+    EnsureBudget,
     EnsureComparer,
     EnsureRevision,
     OpenGate,
@@ -210,6 +211,8 @@ class Reconciler:
                 await self.cluster.delete_revision(rollout, revision)
             case SetPreview(revision):
                 await self.cluster.apply_preview(rollout, revision)
+            case EnsureBudget():
+                await self.cluster.apply_budget(rollout)
             case EnsureComparer(stable, candidate, settings):
                 await self.cluster.apply_comparer(rollout, stable, candidate, settings)
             case DeleteComparer():

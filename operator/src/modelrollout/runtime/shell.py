@@ -7,13 +7,14 @@ from http import HTTPStatus
 from typing import Any
 
 from modelrollout.adapters.gates import GateKeeper
+from modelrollout.adapters.kubernetes.budget import budget_fits
 from modelrollout.adapters.kubernetes.cache import Routes, Workloads
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.cluster import KubernetesCluster
 from modelrollout.adapters.kubernetes.comparer import Shape
 from modelrollout.adapters.kubernetes.configs import Configs
 from modelrollout.adapters.kubernetes.preview import preview_of
-from modelrollout.adapters.kubernetes.resources import CONFIG_MAPS, DEPLOYMENTS, SECRETS, SERVICES
+from modelrollout.adapters.kubernetes.resources import BUDGETS, CONFIG_MAPS, DEPLOYMENTS, SECRETS, SERVICES
 from modelrollout.adapters.kubernetes.watch import Reflector
 from modelrollout.adapters.notify import Notices, Silent, installed
 from modelrollout.adapters.routers import Routers
@@ -66,7 +67,9 @@ class Shell:
         self.collector = Collector(self.provider, self.clock, window=window, enqueue=self.queue.add, lag=lag)
         self.reconciler = Reconciler(
             store=self.store,
-            observer=Observer(workloads, preview_of(routes), configs, routers.router_for, cluster, self.gates),
+            observer=Observer(
+                workloads, preview_of(routes), budget_fits(routes), configs, routers.router_for, cluster, self.gates
+            ),
             cluster=cluster,
             router_for=routers.router_for,
             gates=self.gates,
@@ -112,7 +115,7 @@ class Shell:
     def _reflect(self, workloads: Workloads, routes: Routes, configs: Configs | None, routers: Routers) -> None:
         spaces = self.options.namespaces
         self.reflectors |= reflectors(self.api, DEPLOYMENTS, workloads, spaces, NAME_LABEL)
-        for resource in dict.fromkeys((*routers.resources, SERVICES)):
+        for resource in dict.fromkeys((*routers.resources, SERVICES, BUDGETS)):
             # Each revision has a Service too, of which nobody needs to know more than that it was written.
             selector = f"{NAME_LABEL},!{REVISION_LABEL}" if resource == SERVICES else NAME_LABEL
             self.reflectors |= reflectors(self.api, resource, routes.sink(resource), spaces, selector)

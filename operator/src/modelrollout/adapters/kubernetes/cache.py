@@ -208,6 +208,10 @@ class Routes:
         for place in [one for one in self._held if one[0] == resource.plural and one[1:] not in names]:
             self._forget(place)
 
+    def drop(self, resource: Resource, namespace: str, name: str) -> None:
+        """Forget an object that we deleted."""
+        self._forget((resource.plural, namespace, name))
+
     def _forget(self, place: Place) -> None:
         if self._held.pop(place, None) is not None:
             for key in self._owners.pop(place, ()):

@@ -2,16 +2,18 @@
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from modelrollout.adapters.kubernetes import objects
+from modelrollout.adapters.kubernetes.budget import disruption_budget
 from modelrollout.adapters.kubernetes.cache import Routes, Workloads
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.comparer import Shape, comparer_deployment, comparer_name, comparer_service
 from modelrollout.adapters.kubernetes.errors import AlreadyExists, NotFound
 from modelrollout.adapters.kubernetes.pods import trouble_of
 from modelrollout.adapters.kubernetes.preview import preview_service
-from modelrollout.adapters.kubernetes.resources import DEPLOYMENTS, EVENTS, PODS, ROLLOUTS, SERVICES, Resource
+from modelrollout.adapters.kubernetes.resources import BUDGETS, DEPLOYMENTS, EVENTS, PODS, ROLLOUTS, SERVICES, Resource
 from modelrollout.api.base import API_VERSION, FIELD_MANAGER, KIND, NAME_LABEL, ROLE_LABEL
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.status import Move, Status
@@ -70,6 +72,18 @@ class KubernetesCluster:
         self._routes.event(
             SERVICES, "MODIFIED", await self._api.apply(SERVICES, preview_service(rollout, revision, port))
         )
+
+    async def apply_budget(self, rollout: ModelRollout) -> None:
+        """Apply the PodDisruptionBudget of the spec; without one in the spec delete ours, if there is any."""
+        meta, wanted = rollout.metadata, disruption_budget(rollout)
+        if wanted is not None:
+            self._routes.event(BUDGETS, "MODIFIED", await self._api.apply(BUDGETS, wanted))
+            return
+        held = self._routes.get(BUDGETS, meta.namespace, meta.name)
+        if held is not None and objects.is_ours(held, {NAME_LABEL: meta.name}):
+            with suppress(NotFound):
+                await self._api.delete(BUDGETS, meta.namespace, meta.name, str(held["metadata"]["uid"]))
+            self._routes.drop(BUDGETS, meta.namespace, meta.name)
 
     async def apply_comparer(self, rollout: ModelRollout, stable: str, candidate: str, settings: Comparer) -> None:
         """Apply Deployment and Service of the comparer; TerminalError where its image is not known."""

@@ -64,7 +64,7 @@ def deployment(rollout: ModelRollout, revision: str, template: Mapping[str, Any]
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0}},
             "progressDeadlineSeconds": round(parse_duration(rollout.spec.progress_deadline).total_seconds()),
             "revisionHistoryLimit": 0,
-            "template": _labelled(template, labels),
+            "template": _spread(_labelled(template, labels), labels),
         },
     }
 
@@ -107,6 +107,20 @@ def target_port(rollout: ModelRollout, template: Mapping[str, Any]) -> int | str
 def _ports(template: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for container in items(mapping(template, "spec"), "containers"):
         yield from items(container, "ports")
+
+
+def _spread(template: Object, labels: Mapping[str, str]) -> Object:
+    """Ask for pods on different nodes where the user says nothing of it: one bad node is no bad version."""
+    pod = mapping(template, "spec")
+    if "topologySpreadConstraints" in pod:
+        return template
+    constraint = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": dict(labels)},
+    }
+    return {**template, "spec": {**pod, "topologySpreadConstraints": [constraint]}}
 
 
 def _labelled(template: Mapping[str, Any], labels: Mapping[str, str]) -> Object:

@@ -48,14 +48,23 @@ ROLLOUTS: Final = Resource(
 DEPLOYMENTS: Final = Resource("apps/v1", "Deployment", "deployments")
 SERVICES: Final = Resource("v1", "Service", "services")
 PODS: Final = Resource("v1", "Pod", "pods")
+BUDGETS: Final = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 EVENTS: Final = Resource("v1", "Event", "events")
 CONFIG_MAPS: Final = Resource("v1", "ConfigMap", "configmaps")
 SECRETS: Final = Resource("v1", "Secret", "secrets")
 JOBS: Final = Resource("batch/v1", "Job", "jobs")
 ENDPOINT_SLICES: Final = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
-HTTP_ROUTES: Final = Resource(
-    "gateway.networking.k8s.io/v1",
-    "HTTPRoute",
-    "httproutes",
-    "install the Gateway API CRDs, version 1.4 or later, and a gateway that implements them",
-)
+_GATEWAY_API: Final = "gateway.networking.k8s.io/v1"
+_NO_GATEWAY_API: Final = "install the Gateway API CRDs, version 1.4 or later, and a gateway that implements them"
+HTTP_ROUTES: Final = Resource(_GATEWAY_API, "HTTPRoute", "httproutes", _NO_GATEWAY_API)
+GRPC_ROUTES: Final = Resource(_GATEWAY_API, "GRPCRoute", "grpcroutes", _NO_GATEWAY_API)
+GATEWAYS: Final = Resource(_GATEWAY_API, "Gateway", "gateways", _NO_GATEWAY_API)
+GATEWAY_CLASSES: Final = Resource(_GATEWAY_API, "GatewayClass", "gatewayclasses", _NO_GATEWAY_API)
+_ISTIO: Final = "networking.istio.io/v1"
+_NO_ISTIO: Final = "install Istio, version 1.22 or later"
+VIRTUAL_SERVICES: Final = Resource(_ISTIO, "VirtualService", "virtualservices", _NO_ISTIO)
+DESTINATION_RULES: Final = Resource(_ISTIO, "DestinationRule", "destinationrules", _NO_ISTIO)
+_TRAEFIK: Final = "traefik.io/v1alpha1"
+_NO_TRAEFIK: Final = "install the resource definitions of Traefik, version 3 or later"
+TRAEFIK_SERVICES: Final = Resource(_TRAEFIK, "TraefikService", "traefikservices", _NO_TRAEFIK)
+INGRESS_ROUTES: Final = Resource(_TRAEFIK, "IngressRoute", "ingressroutes", _NO_TRAEFIK)
