@@ -1,8 +1,9 @@
 """Objects of our own: found by name and label, written without taking over somebody else's, deleted when done."""
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from modelrollout.adapters.kubernetes import objects
 from modelrollout.adapters.kubernetes.cache import Routes
@@ -11,9 +12,13 @@ from modelrollout.adapters.kubernetes.errors import NotFound
 from modelrollout.adapters.kubernetes.resources import Resource
 from modelrollout.api.base import LATCH_ANNOTATION, NAME_LABEL
 from modelrollout.api.resource import ModelRollout
+from modelrollout.core.revision import object_name
+from modelrollout.core.split import COMPARER
 from modelrollout.ports import ConflictError, TerminalError
 
 Object = dict[str, Any]
+_REVISION: Final = re.compile(r"[0-9a-z]{10}")
+
 
 def head(resource: Resource, rollout: ModelRollout, name: str, latch: str | None = None) -> Object:
     """Return the head of an apply body with the rollout's label, and the latch where there is one."""
@@ -39,6 +44,18 @@ def same(one: object, other: object) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
+def holds(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Say whether a spec has these fields as they are wanted; others in it are somebody else's."""
+    return all(same(found.get(name), value) for name, value in wanted.items())
+
+
+def target_in(rollout: str, name: str) -> str | None:
+    """Return what a Service of a rollout serves, a revision or COMPARER; None for any other Service."""
+    prefix = object_name(rollout, "")
+    target = name.removeprefix(prefix)
+    return target if name.startswith(prefix) and (target == COMPARER or _REVISION.fullmatch(target)) else None
+
+
 class Owned:
     """The objects of rollouts, of one router."""
 
@@ -51,12 +68,19 @@ class Owned:
         raw = self._routes.get(resource, rollout.metadata.namespace, name)
         return raw if raw is not None and objects.is_ours(raw, {NAME_LABEL: rollout.metadata.name}) else None
 
-    async def write(self, resource: Resource, rollout: ModelRollout, body: Object) -> None:
-        """Apply an object; TerminalError where one of that name is somebody else's."""
+    async def write(self, resource: Resource, rollout: ModelRollout, body: Object, *, sole: bool = False) -> None:
+        """Apply an object; TerminalError where one of that name is somebody else's.
+
+        `sole`: nothing else may be in its spec, so what others put there is taken out.
+        """
         name = str(body["metadata"]["name"])
         if self.find(resource, rollout, name) is None:
             await self._check_free(resource, rollout, name)
-        self._routes.event(resource, "MODIFIED", await self._api.apply(resource, body))
+        written = await self._api.apply(resource, body)
+        surplus = _surplus(written["spec"], body["spec"]) if sole else None
+        if surplus:
+            written = await self._api.merge(resource, rollout.metadata.namespace, name, {"spec": surplus})
+        self._routes.event(resource, "MODIFIED", written)
 
     async def drop(self, resource: Resource, rollout: ModelRollout, name: str) -> None:
         """Delete an object of the rollout; one that is not there, or was made anew, is fine."""
@@ -80,3 +104,14 @@ class Owned:
                 f"{resource.kind} {meta.namespace}/{name} exists and was not made by this rollout; delete it, "
                 f"label it {NAME_LABEL}={meta.name} to hand it over, or give the rollout another name"
             )
+
+
+def _surplus(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Object:
+    """Return the merge patch that takes out what an apply leaves to others; lists are ours as a whole."""
+    patch: Object = {}
+    for name, value in found.items():
+        if name not in wanted:
+            patch[name] = None
+        elif isinstance(value, dict) and (inner := _surplus(value, wanted[name])):
+            patch[name] = inner
+    return patch
