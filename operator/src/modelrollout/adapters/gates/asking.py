@@ -110,4 +110,4 @@ def _words(error: Exception) -> str:
     text = str(error).lower()
     if "certificate" in text:
         return "its certificate is not trusted; have it signed by an authority that the operator knows (SSL_CERT_FILE)"
-    return "connection refused" if "refused" in text else "no connection"
+    return "no connection"

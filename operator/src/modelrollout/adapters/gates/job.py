@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from modelrollout.adapters.gates.case import Case, Look
@@ -169,7 +169,7 @@ def _end(raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None
 
 
-def verdict_of(name: str, end: Mapping[str, Any], pods: list[Mapping[str, Any]]) -> Look:
+def verdict_of(name: str, end: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> Look:
     """Return what a Job that is over says: pure.
 
     Both its end and its own words have to be good: a Fail in a termination message counts with exit code 0 too.
@@ -190,7 +190,7 @@ def _why(name: str, end: Mapping[str, Any], own: Said | None, words: list[str]) 
     return f"{why}: {text}" if text else why
 
 
-def _last_words(pods: list[Mapping[str, Any]]) -> list[str]:
+def _last_words(pods: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the termination messages of the pod that ended last; of containers that failed first."""
     ended: list[tuple[str, int, bool, str]] = []
     for order, pod in enumerate(pods):

@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -23,8 +24,9 @@ SECONDS: Final = 10.0
 def url_of(text: str) -> str:
     """Return a URL that moves can be sent to. Raises ValueError without repeating it: its path can be a secret."""
     try:
+        urlsplit(text)
         url = httpx.URL(text.strip())
-    except httpx.InvalidURL:
+    except (ValueError, httpx.InvalidURL):
         raise ValueError("is no URL; write for instance https://chat.example.com/hooks/abc") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError("must begin with http:// or https:// and name a host")
