@@ -112,6 +112,57 @@ ROLLED_BACK: Raw = {
     "weights": {"stable": 100, "candidate": 0},
     "conditions": conditions("False", "RolledBack", "True", "errors worse than the tolerated increase"),
 }
+SHADOW_STEPS = [
+    {"shadow": {"percent": 10}},
+    {"match": {"headers": {"x-canary": "1"}}},
+    {"gate": {"name": "evaluation", "job": {"template": {"spec": {"containers": [{"name": "e", "image": "e:1"}]}}}}},
+    {"gate": {"approval": {"message": "look at the report"}}},
+    {"weight": 20},
+    {"switch": {}},
+]
+"""Every kind of step but a pause."""
+AGREEMENT: Raw = {
+    "name": "agreement",
+    "verdict": "Pass",
+    "reason": "Safe",
+    "message": "at least 98%: 31 of 9843 pairs of answers disagree (e-value 1e60)",
+    "candidate": {"requests": 9843, "bad": 31},
+    "effect": "0.315% disagree (0.215% to 0.447%)",
+    "harm": "-120.00",
+    "safety": "99.00",
+}
+SHADOW_ERRORS: Raw = {**ERRORS, "name": "shadow errors", "verdict": "Pass", "reason": "Safe"}
+SHADOWING: Raw = {
+    **PROGRESSING,
+    "message": "holding shadow 10%",
+    "weights": {"stable": 100, "candidate": 0},
+    "step": {"index": 0, "name": "shadow 10%", "since": at(-42), "verified": at(-40)},
+    "verdicts": [SHADOW_ERRORS, AGREEMENT],
+}
+GATE: Raw = {
+    "id": f"{CANDIDATE}-1-2",
+    "name": "evaluation",
+    "state": "Running",
+    "message": "its pod runs",
+    "numbers": {"auc": 0.9123456, "auc_stable": 0.91},
+    "since": at(-120),
+}
+AT_GATE: Raw = {**SHADOWING, "step": {"index": 2, "name": "gate evaluation", "since": at(-120)}, "gate": GATE}
+APPROVAL: Raw = {"id": f"{CANDIDATE}-1-3", "name": "approval", "state": "Waiting", "since": at(-60)}
+AT_APPROVAL: Raw = {**SHADOWING, "step": {"index": 3, "name": "gate approval", "since": at(-60)}, "gate": APPROVAL}
+AWAITING: Raw = {
+    **PROGRESSING,
+    "phase": "Paused",
+    "step": {"index": 1, "name": "weight 10", "since": at(-300), "awaiting": at(-90)},
+    "message": "weight 10 is over and promotion is manual",
+}
+REPORTED: Raw = {
+    **{key: value for key, value in SHADOWING.items() if key not in ("candidate", "step")},
+    "phase": "Reported",
+    "message": "shadowed, not promoted",
+    "history": [move(-900, "Started", "new revision"), move(-300, "Reported", "shadowed, not promoted: errors fine")],
+    "conditions": conditions("True", "Reported"),
+}
 
 
 def deployment(revision: str, image: str, ready: int, desired: int) -> Raw:

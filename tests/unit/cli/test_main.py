@@ -9,10 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from modelrollout import __version__
-from modelrollout.cli.cluster import refusal
+from modelrollout.cli.cluster import no_comparer, refusal
 from modelrollout.cli.main import app
 
-COMMANDS = ["list", "status", "explain", "history", "promote", "abort", "pause", "resume", "retry", "undo", "version"]
+COMMANDS = [
+    *("list", "status", "explain", "history", "report", "disagreements"),
+    *("promote", "approve", "abort", "pause", "resume", "retry", "undo", "version"),
+]
 
 
 @pytest.fixture
@@ -62,6 +65,8 @@ def test_version() -> None:
         (["status", "fraud", "--watch", "--timeout", "soon"], 2, "--timeout: 'soon' is not a duration"),
         (["promote", "fraud", "--wait-timeout", "1"], 2, "--wait-timeout: '1' is not a duration"),
         (["list", "-o", "xml"], 2, "'xml' is not one of"),
+        (["disagreements", "fraud", "--limit", "0"], 2, "--limit"),
+        (["report", "fraud"], 3, "error: kubeconfig"),
         (["dance"], 2, "No such command"),
         (["list"], 3, "error: kubeconfig"),
         (["status", "fraud"], 3, "set KUBECONFIG or pass --kubeconfig and --context"),
@@ -100,3 +105,17 @@ def test_options_of_the_operator_can_come_from_its_environment() -> None:
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "a client key needs its certificate" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "text"),
+    [
+        (404, 2, "the comparer of x does not run: it does only while a shadow step compares"),
+        (503, 3, "its pod is not ready"),
+        (403, 3, "ask for that right"),
+    ],
+)
+def test_refusals_on_the_way_to_a_comparer(status: int, code: int, text: str) -> None:
+    error = no_comparer("the comparer of x", status, b"{}")
+    assert error.code == code
+    assert text in str(error)

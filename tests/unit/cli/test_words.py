@@ -11,6 +11,7 @@ from rich.console import Console, RenderableType
 from modelrollout.api.spec import Analysis
 from modelrollout.cli import explain, history, listing, panel
 from modelrollout.cli.errors import CliError
+from modelrollout.cli.onwards import next_step
 from modelrollout.core.evidence.judge import harm_shares
 from tests.unit.cli.rollouts import (
     CANDIDATE,
@@ -164,7 +165,7 @@ STEPS = [{"weight": 5}, {"pause": {}}, {"weight": 50, "maxDuration": "5m", "onTi
 def test_what_comes_next(index: int, name: str, said: str) -> None:
     step = {"index": index, "name": name, "since": at(-42)}
     looked = view({**PROGRESSING, "step": step}, strategy={"steps": STEPS})
-    assert said in "\n".join(line.plain for line in explain.next_step(looked))
+    assert said in "\n".join(next_step(looked))
 
 
 def test_explain_for_programs() -> None:

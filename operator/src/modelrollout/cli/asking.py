@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 
 from modelrollout.api.status import Phase
-from modelrollout.cli import following, show
+from modelrollout.cli import following, show, words
 from modelrollout.cli.cluster import Cluster
 from modelrollout.cli.errors import CliError, ExitCode
 from modelrollout.cli.options import Where
@@ -39,19 +39,41 @@ def refusal(view: View, action: Action, to: str | None = None) -> str | None:
     phase = status.phase.value
     trying = status.phase in (Phase.PROGRESSING, Phase.PAUSED)
     underway = trying or status.phase is Phase.GUARDING
-    waiting = status.paused is not None or (status.step is not None and status.step.name == "pause")
+    over = status.phase in (Phase.ROLLED_BACK, Phase.REPORTED)
     faults = {
         "promote": None if underway else f"nothing to promote: no rollout is in progress, it is {phase}",
         "abort": None if underway else f"nothing to abort: no rollout is in progress, it is {phase}",
         "pause": f"it is paused already ({status.paused}); resume lets it go on" if status.paused else None,
-        "resume": None if waiting else f"nothing to resume: it is not paused but {phase}",
-        "retry": None if status.phase is Phase.ROLLED_BACK else f"nothing to retry: it is {phase}, not RolledBack",
+        "approve": _approve_refusal(view),
+        "resume": _resume_refusal(view),
+        "retry": None if over else f"nothing to retry: it is {phase}, not RolledBack or Reported",
         "undo": "a rollout is in progress; abort goes back to stable" if trying else _undo_refusal(view, to),
     }
     if not underway:
         faults["pause"] = f"nothing to pause: no rollout is in progress, it is {phase}"
     # Where the operator is about to act on a new spec, what it will make of a request is not for us to say.
     return faults[action] if view.current else None
+
+
+def _approve_refusal(view: View) -> str | None:
+    step, found = view.step, view.status.gate
+    if words.approval(view) or (view.spec is None and found is not None):
+        return None
+    if step is not None and step.gate is not None and step.gate.approval is None:
+        return (
+            f"nothing to approve: gate {step.gate.title} waits for its {step.gate.kind}, not for a person; "
+            "promote goes past it"
+        )
+    return f"nothing to approve: no gate waits for a person, it is {view.status.phase.value}"
+
+
+def _resume_refusal(view: View) -> str | None:
+    status, step = view.status, view.status.step
+    if status.paused is not None or (step is not None and (step.name == "pause" or step.awaiting is not None)):
+        return None
+    if words.approval(view):
+        return "nothing to resume: a gate waits for a person; run approve"
+    return f"nothing to resume: it is not paused but {status.phase.value}"
 
 
 def _undo_refusal(view: View, to: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlencode, urlsplit
@@ -15,6 +15,7 @@ from modelrollout import __version__
 from modelrollout.api.base import API_VERSION, KIND, NAME_LABEL, PLURAL, REQUEST_ANNOTATION
 from modelrollout.cli.errors import CliError, ExitCode
 from modelrollout.cli.options import Where
+from modelrollout.core.split import COMPARER
 
 FIELD_MANAGER: Final = "kubectl-modelrollout"
 PATIENCE: Final = 10.0
@@ -25,6 +26,8 @@ MERGE: Final = "application/merge-patch+json"
 PAGE: Final = 500
 
 Object = dict[str, Any]
+Refuse = Callable[[str, int, bytes], CliError]
+"""Makes a fault for people of what was asked for, a status and the body of a refusal."""
 
 
 class Cluster:
@@ -101,6 +104,13 @@ class Cluster:
             # A cut stream: who follows reads the rollout anew, and learns there what is wrong.
             return
 
+    def disagreements(self, name: str) -> Object:
+        """Read what a rollout's comparer has kept, through the API server's proxy for Services."""
+        service = f"{name}-{COMPARER}"
+        path = f"/api/v1/namespaces/{self.namespace}/services/{service}:metrics/proxy/disagreements"
+        what = f"the comparer of ModelRollout {self.namespace}/{name}"
+        return self._call("GET", path, what=what, refuse=no_comparer)
+
     def ask(self, name: str, request: str) -> Object:
         """Write a request into the rollout's annotation; returns the rollout as it then is."""
         body = {"metadata": {"annotations": {REQUEST_ANNOTATION: request}}}
@@ -131,13 +141,20 @@ class Cluster:
             if not more:
                 return items
 
-    def _call(
-        self, method: str, path: str, query: Mapping[str, str] | None = None, *, what: str, body: Object | None = None
+    def _call(  # noqa: PLR0913
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        what: str,
+        body: Object | None = None,
+        refuse: Refuse | None = None,
     ) -> Object:
-        response = self._send(method, path, query or {}, what=what, body=body)
+        response = self._send(method, path, query or {}, what=what, body=body, refuse=refuse)
         try:
             return dict(json.loads(response.data))
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, TypeError) as error:
             raise self._unreachable(error) from None
 
     def _send(  # noqa: PLR0913
@@ -149,6 +166,7 @@ class Cluster:
         what: str,
         body: Object | None = None,
         patience: float | None = None,
+        refuse: Refuse | None = None,
     ) -> Any:
         """Return the urllib3 response of a request that succeeded, not read yet."""
         filled = {key: value for key, value in query.items() if value}
@@ -165,10 +183,10 @@ class Cluster:
                 method, url, headers, payload, _request_timeout=(CONNECT, patience or self._patience)
             )
             if answer.status >= 400:
-                raise refusal(what, answer.status, answer.response.data)
+                raise (refuse or refusal)(what, answer.status, answer.response.data)
         except ApiException as error:
             if error.status:
-                raise refusal(what, error.status, str(error.body or "").encode()) from None
+                raise (refuse or refusal)(what, error.status, str(error.body or "").encode()) from None
             raise self._unreachable(error) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._unreachable(error) from None
@@ -203,6 +221,16 @@ def refusal(what: str, status: int, body: bytes) -> CliError:
         return CliError(ExitCode.UNREACHABLE, f"{what}: {message}; ask for that right, or use another --context")
     code = ExitCode.USAGE if status in (400, 422) else ExitCode.UNREACHABLE
     return CliError(code, f"{what}: {message}")
+
+
+def no_comparer(what: str, status: int, body: bytes) -> CliError:
+    """Turn a refusal on the way to a comparer into a fault for people."""
+    if status == 404:
+        text = "does not run: it does only while a shadow step compares; see report for what a shadow ended with"
+        return CliError(ExitCode.USAGE, f"{what} {text}")
+    if status in (502, 503, 504):
+        return CliError(ExitCode.UNREACHABLE, f"{what} does not answer: its pod is not ready; try again, or look at it")
+    return refusal(what, status, body)
 
 
 def _context(file: str | None, name: str | None) -> tuple[str, str]:

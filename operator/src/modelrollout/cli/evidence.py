@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 from modelrollout.api.spec import Analysis
 from modelrollout.api.status import Tally, Verdict
@@ -9,6 +10,7 @@ from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import guard, wording
 from modelrollout.core.evidence.eprocess import log_sum_exp
 from modelrollout.core.evidence.judge import GUARD_SHARE, harm_shares
+from modelrollout.core.evidence.stages import Stage
 from modelrollout.core.evidence.wording import e_value, percent
 
 
@@ -36,21 +38,35 @@ class Evidence:
         return {"eValue": math.exp(self.log_e), **numbers} if self.log_e < 700.0 else numbers
 
 
-def weighs(name: str, analysis: Analysis) -> bool:
+SHADOW: Final = "shadow "
+"""What the names of tests begin with that look at a shadow alone."""
+
+
+def metric_name(name: str) -> str:
+    """Return the metric of a verdict: its name without shadow and slice."""
+    return name.removeprefix(SHADOW).partition("[")[0]
+
+
+def weighs(name: str, analysis: Analysis, stage: Stage | None = None) -> bool:
     """Say whether a verdict has a share of alpha; thresholds, drift of inputs and the traffic alarm have none."""
-    return name == guard.NAME or name in harm_shares(analysis)
+    return name == guard.NAME or name in harm_shares(analysis, stage)
 
 
 def counted(name: str) -> str:
     """Say what the bad ones among a metric's counts are."""
-    words = {"errors": "failed requests", "latency": "slow requests", "quality": "wrong predictions"}
-    return words.get(name.partition("[")[0], "bad ones")
+    words = {
+        "errors": "failed requests",
+        "latency": "slow requests",
+        "quality": "wrong predictions",
+        "agreement": "pairs of answers that disagree",
+    }
+    return words.get(metric_name(name), "bad ones")
 
 
-def harm(verdict: Verdict, analysis: Analysis) -> Evidence:
+def harm(verdict: Verdict, analysis: Analysis, stage: Stage | None = None) -> Evidence:
     """Return the evidence that a metric is worse than tolerated, and where it alone rolls back."""
     alpha = parse_percent(analysis.false_rollback)
-    share = GUARD_SHARE if verdict.name == guard.NAME else harm_shares(analysis).get(verdict.name, 1.0)
+    share = GUARD_SHARE if verdict.name == guard.NAME else harm_shares(analysis, stage).get(verdict.name, 1.0)
     return Evidence(_number(verdict.harm), 1.0 / (alpha * share))
 
 
@@ -61,11 +77,17 @@ def safety(verdict: Verdict, analysis: Analysis) -> Evidence | None:
     return Evidence(_number(verdict.safety), 1.0 / parse_percent(analysis.false_promotion))
 
 
-def together(verdicts: list[Verdict], analysis: Analysis) -> Evidence | None:
-    """Return the evidence of all metrics together that the candidate is worse, which is what rolls back."""
-    shares = harm_shares(analysis)
-    scores = [math.log(shares[v.name]) + _number(v.harm) for v in verdicts if v.name in shares]
-    return Evidence(log_sum_exp(scores), 1.0 / parse_percent(analysis.false_rollback)) if scores else None
+def together(verdicts: list[Verdict], analysis: Analysis, stage: Stage | None = None) -> Evidence | None:
+    """Return the evidence of all metrics together that the candidate is worse, which is what rolls back.
+
+    A test that has not begun has an e-value of 1, and its share.
+    """
+    known = {verdict.name: _number(verdict.harm) for verdict in verdicts}
+    shares = harm_shares(analysis, stage)
+    if not known.keys() & shares.keys():
+        return None
+    scores = [math.log(share) + known.get(name, 0.0) for name, share in shares.items()]
+    return Evidence(log_sum_exp(scores), 1.0 / parse_percent(analysis.false_rollback))
 
 
 def rate(tally: Tally) -> str:
@@ -75,7 +97,7 @@ def rate(tally: Tally) -> str:
 
 def tolerated(name: str, analysis: Analysis) -> str | None:
     """Say what a metric tolerates; None for what users did not ask for, such as the guard."""
-    metric = next((metric for metric in analysis.metrics if metric.name == name.partition("[")[0]), None)
+    metric = next((metric for metric in analysis.metrics if metric.name == metric_name(name)), None)
     if metric is None:
         return None
     allowed = wording.tolerated(metric)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from modelrollout.core.request import Action
 
 EPILOG = (
-    "Exit codes: 0 fine; 1 the rollout was rolled back or is stalled (status); 2 wrong arguments, or a request that "
-    "makes no sense now; 3 the cluster does not answer or forbids it; 4 no such rollout; 124 time is up."
+    "Exit codes: 0 fine; 1 the rollout was rolled back or is stalled (status, report); 2 wrong arguments, or a request "
+    "that makes no sense now; 3 the cluster does not answer or forbids it; 4 no such rollout; 124 time is up."
 )
 INSPECT, ACT, SERVE = "Look", "Act", "Run"
 
@@ -76,7 +76,8 @@ def status(
     ctx: typer.Context,
     name: Name,
     watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Follow it until it is promoted, its guard over, or rolled back.")
+        bool,
+        typer.Option("--watch", "-w", help="Follow it until it is promoted, its guard over, reported, or rolled back."),
     ] = False,
     timeout: Annotated[
         str | None, typer.Option(metavar="DURATION", help="With --watch: give up after it, with exit code 124.")
@@ -89,7 +90,7 @@ def status(
     """Show where a rollout stands.
 
     Exits with 1 when it was rolled back or is stalled. `status NAME --watch --timeout 10m` makes a pipeline wait:
-    0 promoted, 1 rolled back or stalled, 124 neither within that time.
+    0 promoted (or, for a shadow alone, reported), 1 rolled back or stalled, 124 neither within that time.
     """
     with reported():
         patience = None if timeout is None else _duration("--timeout", timeout)
@@ -132,6 +133,46 @@ def history(
         past.run(Where(namespace, context, kubeconfig).over(ctx.obj), name, output=output)
 
 
+@app.command(rich_help_panel=INSPECT, epilog=EPILOG)
+def report(
+    ctx: typer.Context,
+    name: Name,
+    output: OutputOption = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show what a shadow ended with: verdicts with their numbers, agreement, gates; or what it has found so far.
+
+    Exits with 1 when the candidate was rolled back, with 2 when there is no shadow to report of.
+    """
+    with reported():
+        from modelrollout.cli import report as reporting
+
+        code = reporting.run(Where(namespace, context, kubeconfig).over(ctx.obj), name, output=output)
+    raise typer.Exit(int(code))
+
+
+@app.command(rich_help_panel=INSPECT)
+def disagreements(
+    ctx: typer.Context,
+    name: Name,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Show so many, the newest.")] = 20,
+    output: OutputOption = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show requests that candidate and stable answered differently, as the comparer of a shadow step kept them.
+
+    Needs the verb get on services/proxy. Exits with 2 when no comparer runs.
+    """
+    with reported():
+        from modelrollout.cli import disagreements as disagreeing
+
+        disagreeing.run(Where(namespace, context, kubeconfig).over(ctx.obj), name, limit=limit, output=output)
+
+
 @app.command(rich_help_panel=ACT)
 def promote(
     ctx: typer.Context,
@@ -143,9 +184,24 @@ def promote(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Go to the next step without waiting for evidence; in the guard, end it."""
+    """Go to the next step without waiting for evidence, gate or schedule; in the guard, end it."""
     where = Where(namespace, context, kubeconfig).over(ctx.obj)
     _ask(where, name, "promote", full=full, wait=wait, wait_timeout=wait_timeout)
+
+
+@app.command(rich_help_panel=ACT)
+def approve(
+    ctx: typer.Context,
+    name: Name,
+    wait: Wait = True,
+    wait_timeout: Patience = "10s",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Let a gate pass that waits for a person; who and when is recorded."""
+    where = Where(namespace, context, kubeconfig).over(ctx.obj)
+    _ask(where, name, "approve", wait=wait, wait_timeout=wait_timeout)
 
 
 @app.command(rich_help_panel=ACT)
@@ -188,7 +244,7 @@ def resume(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Let a paused rollout go on."""
+    """Let a paused rollout go on, or one that waits for a person at the end of a step."""
     where = Where(namespace, context, kubeconfig).over(ctx.obj)
     _ask(where, name, "resume", wait=wait, wait_timeout=wait_timeout)
 
@@ -203,7 +259,7 @@ def retry(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Roll out again the revision that was rolled back."""
+    """Roll out again the revision that was rolled back, or shadow again the one that was reported."""
     where = Where(namespace, context, kubeconfig).over(ctx.obj)
     _ask(where, name, "retry", wait=wait, wait_timeout=wait_timeout)
 

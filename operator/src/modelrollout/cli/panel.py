@@ -10,7 +10,7 @@ from rich.text import Text
 
 from modelrollout.api.status import Phase, Verdict
 from modelrollout.api.units import format_duration
-from modelrollout.cli import evidence, show
+from modelrollout.cli import evidence, show, words
 from modelrollout.cli.view import Revision, View
 from modelrollout.core.evidence import guard
 
@@ -57,26 +57,29 @@ def _facts(view: View) -> Table:
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
     if status.candidate:
-        grid.add_row("traffic", _traffic(status.weights.candidate))
+        grid.add_row("traffic", _traffic(status.weights.candidate, words.beside(view)))
     if view.steps and status.step:
         grid.add_row("steps", _steps(view))
     if status.guard_until and status.phase is Phase.GUARDING:
         left = format_duration(max(status.guard_until - view.now, timedelta()))
         grid.add_row("guard", f"{left} left; {status.previous} stays ready to take over")
+    if (gate := words.gate(view)) is not None:
+        grid.add_row("gate", Text(words.gate_line(gate, view.now), show.STYLES[gate.state.value]))
     for label, text in _remarks(view):
         grid.add_row(label, text)
     grid.add_row("conditions", _conditions(view))
     return grid
 
 
-def _traffic(candidate: int) -> Text:
-    """Draw the split as a bar."""
+def _traffic(candidate: int, beside: str) -> Text:
+    """Draw the split as a bar; what the route does beside it follows in words."""
     filled = round(BAR * candidate / 100) if candidate in (0, 100) else min(BAR - 1, max(1, BAR * candidate // 100))
     return Text.assemble(
         (f"stable {100 - candidate}% ", "green"),
         ("─" * (BAR - filled), "green"),
         ("█" * filled, "cyan"),
         (f" {candidate}% candidate", "cyan"),
+        (f"   {beside}" if beside else "", "magenta"),
     )
 
 
@@ -85,15 +88,17 @@ def _steps(view: View) -> Text:
     assert current is not None  # noqa: S101
     text = Text()
     for index, step in enumerate(view.steps):
-        name = step.name if step.weight is None else f"{step.weight}%"
+        name = words.short(step)
         if index < current.index:
             text.append(f"{name} ✓", "green")
         elif index == current.index:
             text.append(f"[{name}]", "bold cyan")
         else:
             text.append(name, "dim")
-        text.append(" → ", "dim")
-    text.append("100%", "dim")
+        if index < len(view.steps) - 1:
+            text.append(" → ", "dim")
+    if (end := words.end(view)) is not None:
+        text.append(f" → {end}", "dim")
     since = format_duration(view.now - current.since)
     return text.append(f"   step {current.index + 1} of {len(view.steps)}, for {since}")
 
@@ -107,6 +112,13 @@ def _remarks(view: View) -> list[tuple[str, str]]:
         remarks.append(("stalled", str(view.stalled)))
     if status.paused:
         remarks.append(("paused", status.paused))
+    if status.step is not None and status.step.awaiting is not None:
+        since = show.ago(status.step.awaiting, view.now)
+        remarks.append(("awaiting", f"a person, for {since}: promote goes on, abort goes back"))
+    if (until := words.until(view)) is not None:
+        remarks.append(("frozen", f"until {until}; a failing candidate still goes back"))
+    if status.queued:
+        remarks.append(("queued", f"revision {status.queued} waits for the end of this rollout"))
     if status.pin:
         remarks.append(("undo", f"serves {status.pin.revision} instead of the template's {status.pin.instead_of}"))
     if view.request is not None:
@@ -151,7 +163,7 @@ def _verdicts(view: View) -> Table:
             verdict.name,
             show.word(verdict.verdict.value),
             evidence.rate(verdict.candidate),
-            show.NOTHING if verdict.name == guard.NAME else evidence.rate(verdict.stable),
+            show.NOTHING if verdict.name in (guard.NAME, "agreement") else evidence.rate(verdict.stable),
             *_e_values(view, verdict),
         )
     return table
@@ -161,7 +173,7 @@ def _e_values(view: View, verdict: Verdict) -> tuple[str, str]:
     if view.spec is None:
         return show.NOTHING, show.NOTHING
     safe = evidence.safety(verdict, view.spec.analysis)
-    return evidence.harm(verdict, view.spec.analysis).short, show.NOTHING if safe is None else safe.short
+    return evidence.harm(verdict, view.spec.analysis, view.stage).short, show.NOTHING if safe is None else safe.short
 
 
 def _moves(view: View) -> Table:

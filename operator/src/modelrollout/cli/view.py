@@ -13,10 +13,13 @@ from modelrollout.api.spec import Spec
 from modelrollout.api.status import Phase, Status
 from modelrollout.api.strategy import Step
 from modelrollout.cli.errors import CliError, ExitCode
+from modelrollout.core.automation import mode_of
+from modelrollout.core.evidence.stages import Stage
 from modelrollout.core.observed import Request
 from modelrollout.core.request import parse_request
 from modelrollout.core.revision import image_of
-from modelrollout.core.strategies import steps_of
+from modelrollout.core.schedule import frozen_until
+from modelrollout.core.strategies import reports_only, stage_at, steps_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Revision:
 
     name: str
     role: str
-    """stable, candidate, previous or old."""
+    """stable, candidate, previous, reported (shadowed and not promoted) or old."""
     weight: int | None
     """Per cent of live requests; None for one that has none and is not to get any."""
     ready: int | None
@@ -64,6 +67,43 @@ class View:
         return steps_of(self.spec)
 
     @property
+    def active(self) -> bool:
+        """Whether a candidate is on trial."""
+        return self.status.phase in (Phase.PROGRESSING, Phase.PAUSED) and self.status.candidate is not None
+
+    @property
+    def step(self) -> Step | None:
+        """The step in progress."""
+        current = self.status.step
+        if not self.active or current is None or current.index >= len(self.steps):
+            return None
+        return self.steps[current.index]
+
+    @property
+    def stage(self) -> Stage | None:
+        """Which tests look at the step in progress; a report has been looked at by those of the shadow."""
+        if self.spec is None:
+            return None
+        if self.status.phase is Phase.REPORTED:
+            return stage_at(self.spec, next((step for step in reversed(self.steps) if step.shadow is not None), None))
+        return stage_at(self.spec, self.step)
+
+    @property
+    def reports(self) -> bool:
+        """Whether the rollout ends with a report, without promotion."""
+        return self.spec is not None and reports_only(self.spec)
+
+    @property
+    def frozen(self) -> datetime | None:
+        """Until when the schedule lets nothing move forward; None where it does, or nothing is on its way."""
+        schedule = self.spec.strategy.schedule if self.spec is not None else None
+        return frozen_until(schedule, self.now) if schedule is not None and self.active else None
+
+    def mode(self, direction: str) -> str:
+        """Return who makes the next move, `promotion` or `rollback`: auto, notify or manual."""
+        return "auto" if self.spec is None else mode_of(self.spec.strategy, self.step, direction)
+
+    @property
     def stalled(self) -> str | None:
         """Why nothing goes on, if so."""
         found = next((c for c in self.status.conditions if c.type == "Stalled" and c.status == "True"), None)
@@ -74,7 +114,7 @@ class View:
         """Whether nothing more will happen by itself."""
         if not self.current or self.request is not None:
             return False
-        return self.stalled is not None or self.status.phase in (Phase.PROMOTED, Phase.ROLLED_BACK)
+        return self.stalled is not None or self.status.phase in (Phase.PROMOTED, Phase.REPORTED, Phase.ROLLED_BACK)
 
     @property
     def healthy(self) -> bool:
@@ -136,7 +176,8 @@ def time_of(text: str | None) -> datetime | None:
 def _revisions(status: Status, deployments: list[Mapping[str, Any]]) -> Iterable[Revision]:
     by_name = {raw["metadata"].get("labels", {}).get(REVISION_LABEL): raw for raw in deployments}
     by_name.pop(None, None)
-    roles = {status.previous: "previous", status.candidate: "candidate", status.stable: "stable"}
+    shadowed = status.target if status.phase is Phase.REPORTED else None
+    roles = {shadowed: "reported", status.previous: "previous", status.candidate: "candidate", status.stable: "stable"}
     roles.pop(None, None)
     known = dict.fromkeys(one for one in (status.stable, status.candidate, status.previous, *status.revisions) if one)
     for name in [*known, *(one for one in by_name if one not in known)]:
