@@ -19,6 +19,12 @@ SHARE: Final = "^(100|[1-9]?[0-9])%$"
 TIME_ZONE: Final = "^[A-Za-z][-+_A-Za-z0-9/]*$"
 PATH: Final = "^/[-A-Za-z0-9/._~!$&'()*+,;=:@%]*$"
 
+_KEY: Final = r"[^\s.\[\]*$'\"]+"
+_AT: Final = r"""\[([0-9]{1,9}|\*|'[^']+'|"[^"]+")\]"""
+_PART: Final = rf"(\.{_KEY}|\.\*|{_AT})"
+JSON_PATH: Final = rf"^({_KEY}{_PART}*|\${_PART}+|{_AT}{_PART}*)$"
+"""As the comparer reads them. It holds both kinds of quotes, so it cannot stand in a rule of the API server."""
+
 WORDS: Final = {
     DURATION_PATTERN: "must be a duration, for instance 30s, 10m or 1h30m",
     PERCENT_PATTERN: "must be a percentage, for instance 1% or 0.02%",

@@ -8,8 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from modelrollout.api.base import ApiModel
 from modelrollout.api.gates import Gate
-from modelrollout.api.patterns import CLOCK, COOKIE_NAME, HEADER_NAME, SHARE, TIME_ZONE
-from modelrollout.api.units import Duration, Percent, parse_duration, percent_between
+from modelrollout.api.patterns import CLOCK, COOKIE_NAME, HEADER_NAME, JSON_PATH, SHARE, TIME_ZONE
+from modelrollout.api.units import Duration, Percent, parse_duration, parse_percent
 
 KINDS: Final = ("shadow", "weight", "match", "switch", "pause", "gate")
 """The kinds of steps, as their fields are spelled."""
@@ -41,17 +41,39 @@ class Comparer(ApiModel):
 
     enabled: bool = Field(True, description="false: mirror straight to the candidate; nothing compares answers then.")
     tolerance: float = Field(1e-6, ge=0.0, description="Numbers that differ by no more agree.")
-    relative_tolerance: float = Field(0.0, ge=0.0, le=1.0, description="The same as a share of stable's number.")
+    relative_tolerance: float = Field(0.0, ge=0.0, le=1.0, description="The same as a share of the larger number.")
     top1: bool = Field(False, description="Agree when both name the same class first, whatever the scores.")
     paths: list[Value] = Field([], max_length=16, description="Only these JSON paths are compared; all when left out.")
     ignore: list[Value] = Field([], max_length=16, description="JSON paths that may differ, such as ids and times.")
-    noise: Annotated[Percent, percent_between(0, 100, inclusive=True)] = Field(
-        "5%", description="Share of requests that stable is asked twice: its agreement with itself."
-    )
+    noise: Percent = Field("5%", description="Share of requests that stable is asked twice: its agreement with itself.")
     timeout: Duration = Field("5s", description="An answer that takes longer is late; it makes no pair.")
     redact: list[Value] = Field([], max_length=16, description="JSON paths that no kept sample shows.")
     keep_inputs: bool = Field(False, description="Keep the requests of disagreements too, not only the answers.")
     samples: int = Field(50, ge=0, le=1000, description="Disagreements that are kept to look at.")
+
+    @field_validator("paths", "ignore", "redact")
+    @classmethod
+    def _json_paths(cls, paths: list[str]) -> list[str]:
+        for path in paths:
+            if not re.fullmatch(JSON_PATH, path):
+                raise ValueError(
+                    f"{path!r} is no JSON path; write for instance $.outputs[*].data, or a key"
+                )
+        return paths
+
+    @field_validator("noise")
+    @classmethod
+    def _share(cls, noise: str) -> str:
+        if parse_percent(noise) > 1.0:
+            raise ValueError("must be at most 100%, for instance 5%")
+        return noise
+
+    @field_validator("timeout")
+    @classmethod
+    def _some_time(cls, timeout: str) -> str:
+        if not parse_duration(timeout):
+            raise ValueError("must be above 0s, for instance 5s")
+        return timeout
 
 
 class Shadow(ApiModel):
