@@ -142,6 +142,13 @@ ERRORS: list[tuple[str, str, Labels, Labels, Labels]] = [
         {"code": "200"},
     ),
     (
+        "traefik-crd",
+        "traefik_service_requests_total",
+        {"service": f"prod_fraud_wrr_0_prod_{S}_80@kubernetescrd"},
+        {"code": "502"},
+        {"code": "200"},
+    ),
+    (
         "vllm",
         "http_requests_total",
         {**POD, "handler": "/v1/chat/completions", "method": "POST"},
