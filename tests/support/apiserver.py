@@ -22,7 +22,7 @@ from lab.definitions import DEFINITIONS, ISTIO, Definitions
 from lab.parts import Parts
 from lab.paths import REPOSITORY, Paths
 
-from tests.support.kube import Kube
+from tests.support.kube import Kube, KubeError
 
 PROGRAMS = ("etcd", "kube-apiserver", "kubectl")
 START_SECONDS = 50.0
@@ -228,4 +228,17 @@ def _install(kube: Kube, definition: dict[str, Any]) -> str:
 def _established(kube: Kube, name: str) -> bool:
     found = kube.get("CustomResourceDefinition", name, api="apiextensions.k8s.io/v1")
     conditions = found.get("status", {}).get("conditions") or []
-    return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
+    established = any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
+    return established and all(_listed(kube, found, one["name"]) for one in found["spec"]["versions"] if one["served"])
+
+
+def _listed(kube: Kube, definition: dict[str, Any], version: str) -> bool:
+    """Say whether objects can be listed: for a moment after it is established, a kind is still set up."""
+    spec = definition["spec"]
+    try:
+        kube.request("GET", f"/apis/{spec['group']}/{version}/{spec['names']['plural']}")
+    except KubeError as error:
+        if error.code not in (httpx.codes.NOT_FOUND, httpx.codes.TOO_MANY_REQUESTS):
+            raise
+        return False
+    return True

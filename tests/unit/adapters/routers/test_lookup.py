@@ -6,7 +6,7 @@ import pytest
 
 from modelrollout.adapters.kubernetes.cache import Routes
 from modelrollout.adapters.kubernetes.client import Api
-from modelrollout.adapters.kubernetes.resources import HTTP_ROUTES
+from modelrollout.adapters.kubernetes.resources import GRPC_ROUTES, HTTP_ROUTES
 from modelrollout.adapters.routers import Routers
 from modelrollout.adapters.routers.gateway_api import GatewayApiRouter
 from modelrollout.api.resource import parse
@@ -43,7 +43,7 @@ def routers() -> Routers:
 def test_the_gateway_api_is_built_in() -> None:
     found = routers()
     assert isinstance(found.router_for(parse(document("shop"))), GatewayApiRouter)
-    assert found.resources == (HTTP_ROUTES,)
+    assert found.resources == (HTTP_ROUTES, GRPC_ROUTES)
 
 
 @pytest.mark.usefixtures("package")

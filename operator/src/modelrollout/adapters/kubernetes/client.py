@@ -6,7 +6,7 @@ Retries are the business of who calls: the queue backs off a rollout, a reflecto
 import json
 import os
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -25,6 +25,7 @@ DEFAULT_KUBECONFIG: Final = str(Path("~/.kube/config").expanduser())
 JSON: Final = "application/json"
 APPLY: Final = "application/apply-patch+yaml"
 MERGE: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 20.0
 
@@ -75,8 +76,8 @@ class Api:
         headers = {"User-Agent": USER_AGENT, **({"Authorization": token.strip()} if token else {})}
         return settings.host, self._client.rest_client.ssl_context, headers
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> Object:
-        """Read one object; NotFound where there is none."""
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
+        """Read one object, without a namespace one of the whole cluster; NotFound where there is none."""
         return await self._call(Call("get", resource, namespace, name))
 
     async def list(self, resource: Resource, namespace: str | None, params: Mapping[str, str]) -> Object:
@@ -96,6 +97,18 @@ class Api:
     async def merge(self, resource: Resource, namespace: str, name: str, patch: Object) -> Object:
         """Merge a patch into an object; returns it as it then is."""
         return await self._call(Call("patch", resource, namespace, name), body=patch, params=_manager(), content=MERGE)
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, version: str, operations: Sequence[Mapping[str, Any]]
+    ) -> Object:
+        """Change single fields of an object (JSON patch) that is still at that resourceVersion; returns the new state.
+
+        ConflictError where it changed meanwhile: places in lists would be somebody else's.
+        """
+        # Not a `test`: one that fails is answered with 422, which looks like a field that cannot be.
+        body = [*operations, {"op": "replace", "path": "/metadata/resourceVersion", "value": version}]
+        call = Call("patch", resource, namespace, name)
+        return await self._call(call, body=body, params={**_manager(), "fieldValidation": "Strict"}, content=JSON_PATCH)
 
     async def replace_status(self, resource: Resource, body: Object) -> Object:
         """Replace the status of an object at the resourceVersion that `body` names; ConflictError when stale."""
@@ -141,7 +154,7 @@ class Api:
         *,
         sub: str | None = None,
         params: Mapping[str, str] | None = None,
-        body: Object | None = None,
+        body: Object | Sequence[Mapping[str, Any]] | None = None,
         content: str = JSON,
     ) -> Any:
         method, url, headers, _, _ = await self._client.param_serialize(

@@ -13,6 +13,10 @@ from modelrollout.adapters.kubernetes.cache import Routes
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.resources import Resource
 from modelrollout.adapters.routers.gateway_api import GatewayApiRouter
+from modelrollout.adapters.routers.istio import IstioRouter
+from modelrollout.adapters.routers.service import ServiceRouter
+from modelrollout.adapters.routers.several import Several
+from modelrollout.adapters.routers.traefik import TraefikRouter
 from modelrollout.api.resource import ModelRollout
 from modelrollout.ports import TerminalError, TrafficRouter
 
@@ -34,7 +38,12 @@ class Routers:
     """
 
     def __init__(self, api: Api, routes: Routes, enabled: Collection[str] | None = None) -> None:
-        made: dict[str, Router] = {"gatewayAPI": GatewayApiRouter(api, routes)}
+        made: dict[str, Router] = {
+            "gatewayAPI": GatewayApiRouter(api, routes),
+            "istio": IstioRouter(api, routes),
+            "traefik": TraefikRouter(api, routes),
+            "service": ServiceRouter(api, routes),
+        }
         for point in entry_points(group=GROUP):
             made[point.name] = point.load()(api, routes)
         self._installed = tuple(sorted(made))
@@ -47,11 +56,13 @@ class Routers:
 
     def router_for(self, rollout: ModelRollout) -> TrafficRouter:
         """Return the router that a rollout's `spec.traffic` chooses; TerminalError where it is not there."""
-        for name in rollout.spec.traffic.routers:
-            if name in self._routers:
-                return self._routers[name]
-            what = f"ModelRollout {rollout.metadata.namespace}/{rollout.metadata.name}: spec.traffic: router {name}"
-            if name in self._installed:
-                raise TerminalError(f"{what} is not enabled; add it to the operator's --router (chart: routers)")
-            raise TerminalError(f"{what} is not installed ({', '.join(self._installed)}); install its package")
-        raise TerminalError(f"ModelRollout {rollout.metadata.namespace}/{rollout.metadata.name}: no router is named")
+        found = {name: self._named(rollout, name) for name in rollout.spec.traffic.routers}
+        return next(iter(found.values())) if len(found) == 1 else Several(found)
+
+    def _named(self, rollout: ModelRollout, name: str) -> TrafficRouter:
+        if name in self._routers:
+            return self._routers[name]
+        what = f"ModelRollout {rollout.metadata.namespace}/{rollout.metadata.name}: spec.traffic: router {name}"
+        if name in self._installed:
+            raise TerminalError(f"{what} is not enabled; add it to the operator's --router (chart: routers)")
+        raise TerminalError(f"{what} is not installed ({', '.join(self._installed)}); install its package")

@@ -1,160 +1,110 @@
-"""Traffic by a Gateway API HTTPRoute of the rollout's own name, which we own as a whole.
+"""Traffic by a Gateway API HTTPRoute or GRPCRoute: our own, of the rollout's name, or one rule of somebody else's."""
 
-Rules and backends are atomic lists, so nobody can own a single weight: what anybody else changes in the spec is
-seen as a difference and written over.
-"""
+from collections.abc import Iterable
+from typing import Final
 
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
-
-from modelrollout.adapters.kubernetes import objects
 from modelrollout.adapters.kubernetes.cache import Routes
 from modelrollout.adapters.kubernetes.client import Api
-from modelrollout.adapters.kubernetes.errors import NotFound
-from modelrollout.adapters.kubernetes.resources import HTTP_ROUTES, Resource
-from modelrollout.api.base import LATCH_ANNOTATION, NAME_LABEL
+from modelrollout.adapters.kubernetes.resources import GRPC_ROUTES, HTTP_ROUTES, Resource
+from modelrollout.adapters.routers.cookies import cookie_pattern
+from modelrollout.adapters.routers.features import Features, Place
+from modelrollout.adapters.routers.gateway_adopted import AdoptedRoutes
+from modelrollout.adapters.routers.gateway_own import OwnRoutes, hostnames
+from modelrollout.adapters.routers.gateway_rules import COOKIE, LONGEST_VALUE
+from modelrollout.adapters.routers.refusing import STICKY, refusal, steps
 from modelrollout.api.resource import ModelRollout
+from modelrollout.api.strategy import Match
+from modelrollout.api.traffic import GatewayAPI
 from modelrollout.core.observed import Route
-from modelrollout.core.revision import object_name
 from modelrollout.core.split import Split
 from modelrollout.ports import TerminalError
 
-RULE: Final = "modelrollout"
-GATEWAY_GROUP: Final = "gateway.networking.k8s.io"
-
-Object = dict[str, Any]
+NAME: Final = "gatewayAPI"
+MIRROR: Final = "HTTPRouteRequestMirror"
+MIRROR_SHARE: Final = "HTTPRouteRequestPercentageMirror"
 
 
 class GatewayApiRouter:
-    """Writes and reads HTTPRoutes."""
+    """Writes and reads routes, and refuses what the class of their gateways cannot do."""
 
-    resources: tuple[Resource, ...] = (HTTP_ROUTES,)
+    resources: tuple[Resource, ...] = (HTTP_ROUTES, GRPC_ROUTES)
 
     def __init__(self, api: Api, routes: Routes) -> None:
-        self._api = api
-        self._routes = routes
+        self._own = OwnRoutes(api, routes)
+        self._adopted = AdoptedRoutes(api, routes)
+        self._features = Features(api)
+
+    async def learn(self, rollout: ModelRollout) -> None:
+        """Read the features of the gateways, for a rollout that needs more than every gateway can do."""
+        if any(steps(rollout, "shadow")):
+            await self._features.learn(self._gateways(rollout))
 
     def check(self, rollout: ModelRollout) -> None:
-        """Refuse what this router cannot do."""
+        """Refuse what routes cannot say, and what the class of the gateways says that it cannot do."""
+        gateway = _settings(rollout)
+        if rollout.spec.strategy.sticky is not None:
+            why = "cannot keep clients with one revision: no stable field of the Gateway API says so"
+            raise refusal(rollout, NAME, STICKY, why, "remove sticky, or route by spec.traffic.traefik")
+        if gateway.route is not None and hostnames(rollout):
+            why = "makes no preview route beside a route that somebody else owns"
+            remedy = "remove hostnames, and let a route of yours lead to the Service of the preview"
+            raise refusal(rollout, NAME, "spec.traffic.preview.hostnames", why, remedy)
+        for place, step in steps(rollout, "match"):
+            _check_match(rollout, place, step.match or Match.model_construct())
+        if gateway.kind == "HTTPRoute":
+            self._check_mirrors(rollout)
+
+    def _check_mirrors(self, rollout: ModelRollout) -> None:
+        # Of GRPCRoutes no class tells whether they mirror.
+        for place, step in steps(rollout, "shadow"):
+            share = step.shadow is not None and step.shadow.percent < 100
+            for feature in (MIRROR, MIRROR_SHARE) if share else (MIRROR,):
+                lacking = self._features.lacking(self._gateways(rollout), feature)
+                if lacking is not None:
+                    raise refusal(rollout, NAME, place, f"cannot mirror: {lacking} lacks {feature}", _NO_MIRROR)
 
     async def set(self, rollout: ModelRollout, split: Split, latch: str | None) -> None:
-        """Write the route; TerminalError where a route of that name is somebody else's."""
-        meta = rollout.metadata
-        if self._routes.get(HTTP_ROUTES, meta.namespace, meta.name) is None:
-            await self._check_free(rollout)
-        written = await self._api.apply(HTTP_ROUTES, http_route(rollout, split.weights, latch))
-        self._routes.event(HTTP_ROUTES, "MODIFIED", written)
+        """Write the route; TerminalError where it is somebody else's, or not there to be adopted."""
+        gateway = _settings(rollout)
+        if gateway.route is None:
+            await self._own.set(rollout, gateway, split, latch)
+        else:
+            await self._adopted.set(rollout, gateway, gateway.route, split, latch)
 
     def read(self, rollout: ModelRollout) -> Route | None:
-        """Interpret an HTTPRoute: its weights, whether it is as we write it, and whether the gateways took it."""
-        raw = self._routes.get(HTTP_ROUTES, rollout.metadata.namespace, rollout.metadata.name)
-        if raw is None:
-            return None
-        weights = dict(_weights(rollout, raw.get("spec") or {}))
-        wanted = http_route(rollout, weights, None)["spec"]
-        problem = next(_problems(raw), None)
-        return Route(
-            split=Split(weights),
-            current=_canonical(raw.get("spec")) == _canonical(wanted),
-            accepted=problem is None and _accepted(wanted["parentRefs"], raw),
-            latch=(raw["metadata"].get("annotations") or {}).get(LATCH_ANNOTATION),
-            problem=problem,
-        )
+        """Interpret the route as last watched or written; None where there is none yet."""
+        gateway = _settings(rollout)
+        if gateway.route is None:
+            return self._own.read(rollout, gateway)
+        return self._adopted.read(rollout, gateway, gateway.route)
 
-    async def _check_free(self, rollout: ModelRollout) -> None:
-        # Only before the first write: a forced apply would take over the route of somebody else without a word.
-        meta = rollout.metadata
-        try:
-            found = await self._api.get(HTTP_ROUTES, meta.namespace, meta.name)
-        except NotFound:
-            return
-        if not objects.is_ours(found, {NAME_LABEL: meta.name}):
-            raise TerminalError(
-                f"HTTPRoute {meta.namespace}/{meta.name} exists and was not made by this rollout; delete it, "
-                f"label it {NAME_LABEL}={meta.name} to hand it over, or give the rollout another name"
-            )
+    def _gateways(self, rollout: ModelRollout) -> Iterable[Place]:
+        gateway = _settings(rollout)
+        if gateway.route is not None:
+            return list(self._adopted.gateways(rollout, gateway, gateway.route))
+        return [(ref.namespace or rollout.metadata.namespace, ref.name) for ref in gateway.parent_refs]
 
 
-def http_route(rollout: ModelRollout, weights: Mapping[str, int], latch: str | None) -> Object:
-    """Return the apply body of the route; every field that the API server would fill in is spelled out."""
-    gateway, name = rollout.spec.traffic.gateway_api, rollout.metadata.name
+_NO_MIRROR: Final = (
+    "use a gateway that mirrors (Envoy Gateway does), route by spec.traffic.traefik or spec.traffic.istio, "
+    "or take the shadow out"
+)
+
+
+def _settings(rollout: ModelRollout) -> GatewayAPI:
+    gateway = rollout.spec.traffic.gateway_api
     if gateway is None:
-        raise TerminalError(f"ModelRollout {rollout.metadata.namespace}/{name}: spec.traffic.gatewayAPI is missing")
-    head = objects.metadata(HTTP_ROUTES, rollout, name, {NAME_LABEL: name})
-    if latch is not None:
-        head["metadata"]["annotations"] = {LATCH_ANNOTATION: latch}
-    parents = [
-        {"group": GATEWAY_GROUP, "kind": "Gateway", **ref.model_dump(by_alias=True, exclude_none=True)}
-        for ref in gateway.parent_refs
-    ]
-    backends = [
-        {
-            "group": "",
-            "kind": "Service",
-            "name": object_name(name, revision),
-            "port": objects.SERVICE_PORT,
-            "weight": weight,
-        }
-        for revision, weight in weights.items()
-    ]
-    match = {"path": {"type": "PathPrefix", "value": gateway.path_prefix}}
-    spec: Object = {"parentRefs": parents, "rules": [{"name": RULE, "matches": [match], "backendRefs": backends}]}
-    if gateway.hostnames:
-        spec["hostnames"] = list(gateway.hostnames)
-    return {**head, "spec": spec}
+        meta = rollout.metadata
+        raise TerminalError(f"ModelRollout {meta.namespace}/{meta.name}: spec.traffic.gatewayAPI is missing; add it")
+    return gateway
 
 
-def _weights(rollout: ModelRollout, spec: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Yield revision and weight of each backend that is ours."""
-    prefix = object_name(rollout.metadata.name, "")
-    for rule in spec.get("rules") or []:
-        for backend in rule.get("backendRefs") or []:
-            name = str(backend.get("name", ""))
-            if name.startswith(prefix):
-                yield name.removeprefix(prefix), int(backend.get("weight", 1))
-
-
-def _canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
-Identity = tuple[str, str, str, str, str, str]
-
-
-def _identity(ref: Mapping[str, Any], namespace: str) -> Identity:
-    """Return what tells one parent from another; gateways fill in defaults when they repeat a reference."""
-    return (
-        str(ref.get("group", GATEWAY_GROUP)),
-        str(ref.get("kind", "Gateway")),
-        str(ref.get("namespace") or namespace),
-        str(ref["name"]),
-        str(ref.get("sectionName") or ""),
-        str(ref.get("port") or ""),
-    )
-
-
-def _conditions(raw: Mapping[str, Any]) -> Iterator[tuple[Identity, Mapping[str, Any]]]:
-    """Yield each parent's conditions that speak of this very generation of the route."""
-    generation, namespace = int(raw["metadata"].get("generation", 0)), str(raw["metadata"]["namespace"])
-    for parent in (raw.get("status") or {}).get("parents") or []:
-        for condition in parent.get("conditions") or []:
-            if int(condition.get("observedGeneration", 0)) >= generation:
-                yield _identity(parent["parentRef"], namespace), condition
-
-
-def _problems(raw: Mapping[str, Any]) -> Iterator[str]:
-    for parent, condition in _conditions(raw):
-        if condition.get("type") in ("Accepted", "ResolvedRefs") and condition.get("status") == "False":
-            reason, message = condition.get("reason", "?"), condition.get("message", "")
-            yield f"Gateway {parent[2]}/{parent[3]}: {condition['type']} is False: {reason}: {message}".strip(": ")
-
-
-def _accepted(parents: list[Object], raw: Mapping[str, Any]) -> bool:
-    accepted = {
-        parent
-        for parent, condition in _conditions(raw)
-        if condition.get("type") == "Accepted" and condition.get("status") == "True"
-    }
-    namespace = str(raw["metadata"]["namespace"])
-    return all(_identity(parent, namespace) in accepted for parent in parents)
+def _check_match(rollout: ModelRollout, place: str, match: Match) -> None:
+    names = [*(name.lower() for name in match.headers), *([COOKIE] if match.cookies else [])]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise refusal(rollout, NAME, place, f"cannot match header {twice[0]} twice", "ask for each header once")
+    length = len(cookie_pattern(tuple(match.cookies.items()))) if match.cookies else 0
+    if length > LONGEST_VALUE:
+        why = f"cannot match these cookies: their pattern has {length} characters, of at most {LONGEST_VALUE}"
+        raise refusal(rollout, NAME, place, why, "ask for fewer or shorter cookies, or for a header")

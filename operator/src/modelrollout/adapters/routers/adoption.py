@@ -1,0 +1,170 @@
+"""One named entry in a list of somebody else's object, of which a part is ours while the rest stays as it is.
+
+Lists of rules are atomic, so nobody can own one entry by server-side apply. Each write is a patch of single fields at
+the resourceVersion that they were read at: whoever was faster wins, and we look again. Annotations on the object say
+which rollout adopted which entry, and hold the latch; a label without value brings it into our watch.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from modelrollout.adapters.kubernetes.cache import Routes
+from modelrollout.adapters.kubernetes.client import Api
+from modelrollout.adapters.kubernetes.errors import NotFound
+from modelrollout.adapters.kubernetes.resources import Resource
+from modelrollout.api.base import ADOPTED_PREFIX, GROUP, NAME_LABEL
+from modelrollout.api.resource import ModelRollout
+from modelrollout.api.traffic import RuleRef
+from modelrollout.ports import TerminalError
+
+LATCH_PREFIX: Final = f"latch.{GROUP}/"
+
+Object = dict[str, Any]
+Change = Callable[[Object], tuple[Object, Object | None]]
+"""From an entry as it is to the entry as it should be, and the one that has to stand before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An adopted entry as it is."""
+
+    raw: Mapping[str, Any]
+    rule: Object
+    before: Object | None
+    """Our own entry that stands before it."""
+    latch: str | None
+
+
+class Adoption:
+    """Reads and writes adopted entries of one kind of object.
+
+    `spot` is the list's name below `spec`, `place` the field of ModelRollout that asks for it, both for messages too.
+    """
+
+    def __init__(self, api: Api, routes: Routes, spot: str, place: str) -> None:
+        self._api = api
+        self._routes = routes
+        self._spot = spot
+        self._place = place
+
+    def read(self, resource: Resource, rollout: ModelRollout, ref: RuleRef) -> Entry | None:
+        """Return the entry as last watched or written; None where it is not there, or not adopted yet."""
+        meta = rollout.metadata
+        raw = self._routes.get(resource, meta.namespace, ref.name)
+        notes = (raw["metadata"].get("annotations") or {}) if raw else {}
+        if raw is None or notes.get(ADOPTED_PREFIX + meta.name) != ref.rule:
+            return None
+        entries = self._entries(raw)
+        index, before = _index(entries, ref.rule), _index(entries, own_name(rollout, ref))
+        if index is None:
+            return None
+        latch = notes.get(LATCH_PREFIX + meta.name)
+        return Entry(raw, entries[index], None if before is None else entries[before], latch)
+
+    async def write(
+        self, resource: Resource, rollout: ModelRollout, ref: RuleRef, change: Change, latch: str | None
+    ) -> None:
+        """Adopt the entry where it is not adopted yet, and change it; nothing else in the object is touched.
+
+        TerminalError where it is not there or another rollout's; ConflictError where somebody else was faster.
+        """
+        raw = await self._found(resource, rollout, ref)
+        entries = self._entries(raw)
+        index = _index(entries, ref.rule)
+        if index is None:
+            named = ", ".join(str(one["name"]) for one in entries if one.get("name")) or "none"
+            raise self._refusal(
+                rollout,
+                f"{_title(resource, raw)} has no entry named {ref.rule!r} in spec.{self._spot} (named are: {named})",
+                "give the entry to be split this name, or name another",
+            )
+        self._check_free(resource, rollout, ref, raw)
+        operations = [
+            *_notes(raw, rollout, ref, latch),
+            *_patch(f"/spec/{self._spot}", entries, index, own_name(rollout, ref), change),
+        ]
+        if operations:
+            version = str(raw["metadata"]["resourceVersion"])
+            raw = await self._api.patch(resource, rollout.metadata.namespace, ref.name, version, operations)
+        self._routes.event(resource, "MODIFIED", raw)
+
+    async def _found(self, resource: Resource, rollout: ModelRollout, ref: RuleRef) -> Object:
+        namespace = rollout.metadata.namespace
+        try:
+            return await self._api.get(resource, namespace, ref.name)
+        except NotFound:
+            what = f"{resource.kind} {namespace}/{ref.name} does not exist"
+            raise self._refusal(rollout, what, f"create it with an entry named {ref.rule!r}") from None
+
+    def _check_free(self, resource: Resource, rollout: ModelRollout, ref: RuleRef, raw: Mapping[str, Any]) -> None:
+        labels, notes = raw["metadata"].get("labels") or {}, raw["metadata"].get("annotations") or {}
+        if labels.get(NAME_LABEL):
+            what = f"{_title(resource, raw)} was made by rollout {labels[NAME_LABEL]}"
+            raise self._refusal(rollout, what, "name an object that no rollout made")
+        for note, rule in notes.items():
+            other = note.removeprefix(ADOPTED_PREFIX)
+            if note.startswith(ADOPTED_PREFIX) and other != rollout.metadata.name and rule == ref.rule:
+                what = f"entry {rule!r} of {_title(resource, raw)} is adopted by rollout {other} already"
+                remedy = f"name another, or take the annotation {note} off if that rollout is gone"
+                raise self._refusal(rollout, what, remedy)
+
+    def _refusal(self, rollout: ModelRollout, what: str, remedy: str) -> TerminalError:
+        meta = rollout.metadata
+        return TerminalError(f"ModelRollout {meta.namespace}/{meta.name}: {self._place}: {what}; {remedy}")
+
+    def _entries(self, raw: Mapping[str, Any]) -> list[Object]:
+        return list((raw.get("spec") or {}).get(self._spot) or [])
+
+
+def own_name(rollout: ModelRollout, ref: RuleRef) -> str:
+    """Return the name of our own entry before an adopted one."""
+    return f"{ref.rule}-{rollout.metadata.name}"
+
+
+def _title(resource: Resource, raw: Mapping[str, Any]) -> str:
+    return f"{resource.kind} {raw['metadata']['namespace']}/{raw['metadata']['name']}"
+
+
+def _index(entries: Sequence[Mapping[str, Any]], name: str) -> int | None:
+    return next((index for index, entry in enumerate(entries) if entry.get("name") == name), None)
+
+
+def _patch(root: str, entries: Sequence[Object], index: int, own: str, change: Change) -> Iterator[Object]:
+    """Yield the operations on the list; places count as they are after the operations before."""
+    entry, place = entries[index], _index(entries, own)
+    after, before = change(entry)
+    for key in sorted(entry.keys() | after.keys()):
+        path = f"{root}/{index}/{_escaped(key)}"
+        if key not in after:
+            yield {"op": "remove", "path": path}
+        elif key not in entry or entry[key] != after[key]:
+            yield {"op": "add", "path": path, "value": after[key]}
+    if place is not None and place < index and before is not None:
+        if entries[place] != before:
+            yield {"op": "replace", "path": f"{root}/{place}", "value": before}
+        return
+    if place is not None:
+        yield {"op": "remove", "path": f"{root}/{place}"}
+    if before is not None:
+        yield {"op": "add", "path": f"{root}/{index}", "value": before}
+
+
+def _notes(raw: Mapping[str, Any], rollout: ModelRollout, ref: RuleRef, latch: str | None) -> Iterator[Object]:
+    """Yield the operations on labels and annotations."""
+    name = rollout.metadata.name
+    notes = {ADOPTED_PREFIX + name: ref.rule, LATCH_PREFIX + name: latch}
+    for field, wanted in (("labels", {NAME_LABEL: ""}), ("annotations", notes)):
+        found = raw["metadata"].get(field)
+        if found is None:
+            yield {"op": "add", "path": f"/metadata/{field}", "value": {}}
+        for key, value in wanted.items():
+            path, has = f"/metadata/{field}/{_escaped(key)}", (found or {}).get(key)
+            if value is not None and value != has:
+                yield {"op": "add", "path": path, "value": value}
+            elif value is None and has is not None:
+                yield {"op": "remove", "path": path}
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,112 @@
+"""Gateway API routes of our own: one of the rollout's name, and one to its preview where host names are given for it.
+
+We own them as a whole: what anybody else changes in their specs is seen as a difference and written over.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from modelrollout.adapters.kubernetes.cache import Routes
+from modelrollout.adapters.kubernetes.client import Api
+from modelrollout.adapters.kubernetes.preview import preview_name
+from modelrollout.adapters.kubernetes.resources import GRPC_ROUTES, HTTP_ROUTES, Resource
+from modelrollout.adapters.routers import gateway_status as status
+from modelrollout.adapters.routers.gateway_rules import Object, rules_of, service, split_of
+from modelrollout.adapters.routers.owning import Owned, head, latch_of, same
+from modelrollout.api.resource import ModelRollout
+from modelrollout.api.traffic import GatewayAPI
+from modelrollout.core.observed import Route
+from modelrollout.core.split import Split
+
+KINDS: Final[Mapping[str, Resource]] = {"HTTPRoute": HTTP_ROUTES, "GRPCRoute": GRPC_ROUTES}
+RULE: Final = "modelrollout"
+MATCH_RULE: Final = "modelrollout-match"
+PREVIEW: Final = "preview"
+
+
+class OwnRoutes:
+    """Writes and reads them."""
+
+    def __init__(self, api: Api, routes: Routes) -> None:
+        self._owned = Owned(api, routes)
+
+    async def set(self, rollout: ModelRollout, gateway: GatewayAPI, split: Split, latch: str | None) -> None:
+        """Write the routes; TerminalError where one of that name is somebody else's."""
+        bodies = [route(rollout, gateway, split, latch)]
+        if self._preview(rollout, gateway) is not None:
+            bodies.append(preview_route(rollout, gateway))
+        for body in bodies:
+            await self._owned.write(KINDS[gateway.kind], rollout, body, sole=True)
+
+    def read(self, rollout: ModelRollout, gateway: GatewayAPI) -> Route | None:
+        """Interpret the routes: what they say, whether they are as we write them, whether the gateways took them."""
+        raw = self._owned.find(KINDS[gateway.kind], rollout, rollout.metadata.name)
+        if raw is None:
+            return None
+        rules = (raw.get("spec") or {}).get("rules") or []
+        match = next((rule for rule in rules if rule.get("name") == MATCH_RULE), None)
+        split = split_of(rollout.metadata.name, [rule for rule in rules if rule is not match], match)
+        wanted = [(raw, route(rollout, gateway, split, None))]
+        preview = self._preview(rollout, gateway)
+        if preview is not None:
+            wanted.append((preview, preview_route(rollout, gateway)))
+        there = [(found, body["spec"]) for found, body in wanted if found]
+        problems = [problem for found, _ in there for problem in status.problems(found)]
+        complete = len(there) == len(wanted)
+        return Route(
+            split=split,
+            current=complete and all(same(found.get("spec"), spec) for found, spec in there),
+            accepted=complete and not problems and all(status.accepted(raw, s["parentRefs"]) for raw, s in there),
+            latch=latch_of(raw),
+            problem=problems[0] if problems else None,
+        )
+
+    def _preview(self, rollout: ModelRollout, gateway: GatewayAPI) -> Mapping[str, Any] | None:
+        """Return the preview's route, empty where it is yet to be made; None where it is not wanted.
+
+        One that is no longer wanted is detached from its gateways: routes are never deleted by us.
+        """
+        held = self._owned.find(KINDS[gateway.kind], rollout, preview_name(rollout.metadata.name))
+        return held or {} if hostnames(rollout) else held
+
+
+def hostnames(rollout: ModelRollout) -> list[str]:
+    """Return the host names of the preview route; none: there is no such route."""
+    preview = rollout.spec.traffic.preview
+    return list(preview.hostnames) if preview else []
+
+
+def route(rollout: ModelRollout, gateway: GatewayAPI, split: Split, latch: str | None) -> Object:
+    """Return the apply body of the rollout's route."""
+    name = rollout.metadata.name
+    rule, match = rules_of(name, _base(gateway), split, MATCH_RULE)
+    rules = [rule] if match is None else [match, rule]
+    spec = _spec(_parents(gateway), gateway.hostnames, rules)
+    return {**head(KINDS[gateway.kind], rollout, name, latch), "spec": spec}
+
+
+def preview_route(rollout: ModelRollout, gateway: GatewayAPI) -> Object:
+    """Return the apply body of the preview's route; without host names for it, of one that no gateway serves."""
+    name = rollout.metadata.name
+    parents = _parents(gateway) if hostnames(rollout) else []
+    rule = {**_base(gateway), "backendRefs": [service(name, PREVIEW, 1)]}
+    spec = _spec(parents, hostnames(rollout), [rule])
+    return {**head(KINDS[gateway.kind], rollout, preview_name(name)), "spec": spec}
+
+
+def _base(gateway: GatewayAPI) -> Object:
+    if gateway.kind == "GRPCRoute":
+        return {"name": RULE}
+    return {"name": RULE, "matches": [{"path": {"type": "PathPrefix", "value": gateway.path_prefix}}]}
+
+
+def _parents(gateway: GatewayAPI) -> list[Object]:
+    return [
+        {"group": status.GROUP, "kind": "Gateway", **ref.model_dump(by_alias=True, exclude_none=True)}
+        for ref in gateway.parent_refs
+    ]
+
+
+def _spec(parents: list[Object], names: list[str], rules: list[Object]) -> Object:
+    spec: Object = {"parentRefs": parents, "rules": rules}
+    return {**spec, "hostnames": list(names)} if names else spec

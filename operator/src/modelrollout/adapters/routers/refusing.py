@@ -1,0 +1,29 @@
+"""How a router says that it cannot do what a rollout asks for: who, which field or step, why, and what helps."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from modelrollout.api.resource import ModelRollout
+from modelrollout.api.strategy import Step
+from modelrollout.core.strategies import steps_of
+from modelrollout.ports import TerminalError
+
+STICKY: Final = "spec.strategy.sticky"
+
+
+def refusal(rollout: ModelRollout, router: str, place: str, why: str, remedy: str) -> TerminalError:
+    """Return the error to raise from `check`; `place` is the field or step as a user spells it."""
+    meta = rollout.metadata
+    return TerminalError(f"ModelRollout {meta.namespace}/{meta.name}: {place}: router {router} {why}; {remedy}")
+
+
+def steps(rollout: ModelRollout, kind: str) -> Iterator[tuple[str, Step]]:
+    """Yield the steps of a kind (`shadow`, `match`, ...), each with its place: `spec.strategy.steps[1] (shadow 10%)`.
+
+    A step that the strategy's type brings is told by the type.
+    """
+    written = rollout.spec.strategy.steps is not None
+    for index, step in enumerate(steps_of(rollout.spec)):
+        if step.kind == kind:
+            place = f"steps[{index}]" if written else f"type {rollout.spec.strategy.type}"
+            yield f"spec.strategy.{place} ({step.name})", step
