@@ -2,15 +2,19 @@
 
 from typing import Final
 
-from modelrollout.api.status import Move, Phase
+from modelrollout.api.status import GateState, Move, Phase
 from modelrollout.api.strategy import Step, Strategy
 from modelrollout.core import rollback
 from modelrollout.core.draft import Draft
+from modelrollout.core.strategies import reports_only
 
 BACK: Final = frozenset({"RolledBack", "TimedOut", "Failing", "Aborted", "Reverted", "Undone"})
 """Moves towards stable; all others lead forward, or only tell."""
 ASKING: Final = frozenset({"Awaiting", "Failing"})
 """Moves that are made for a person to see."""
+FAILING: Final = "failing, and rollback is manual"
+"""Why a rollout is paused that a person has to decide on."""
+_PASSED: Final = GateState.PASSED
 
 
 def mode(draft: Draft, direction: str) -> str:
@@ -30,7 +34,9 @@ def mode_of(strategy: Strategy, step: Step | None, direction: str) -> str:
 def awaits_person(draft: Draft) -> bool:
     """Say whether a person has to move on from the step that is over; tell it once."""
     step, current = draft.step, draft.status.step
-    if step is None or current is None or step.pause is not None or mode(draft, "promotion") != "manual":
+    if step is None or current is None or mode(draft, "promotion") != "manual" or _approved(draft, step):
+        return False
+    if current.index == len(draft.steps) - 1 and reports_only(draft.spec):
         return False
     draft.set(phase=Phase.PAUSED)
     words = f"{step.name} is over and promotion is manual: run promote to go on, abort to go back"
@@ -42,19 +48,29 @@ def awaits_person(draft: Draft) -> bool:
     return True
 
 
+def _approved(draft: Draft, step: Step) -> bool:
+    """Say whether it was a person's word that ended a step."""
+    gate = draft.status.gate
+    return step.gate is not None and step.gate.approval is not None and gate is not None and gate.state is _PASSED
+
+
 def give_up(draft: Draft, why: str, message: str) -> None:
-    """Roll back on evidence; where that is for a person to decide, hold everything and tell it once."""
+    """Roll back on evidence; where that is for a person to decide, hold everything and tell it once.
+
+    A person who promotes in spite of it is asked again at the next step.
+    """
+    paused = draft.status.paused
     if mode(draft, "rollback") != "manual":
         rollback.roll_back(draft, why, message)
-    elif draft.status.paused is None:
+    elif draft.status.skip_to is None and (paused is None or not paused.startswith(FAILING)):
         revision = draft.status.candidate or draft.status.stable
-        draft.set(paused=f"failing, and rollback is manual: {message}"[:500])
+        draft.set(paused=f"{FAILING}: {message}"[:500])
         draft.move("Failing", revision, f"rollback is manual; run abort to go back: {message}", warn=True)
 
 
 def tells(draft: Draft, move: Move) -> bool:
-    """Say whether the notifiers are told of a move."""
+    """Say whether the notifiers are told of a move: the step that is left by it decides, as it does who makes it."""
     if move.move in ASKING:
         return True
     direction = "rollback" if move.move in BACK else "promotion"
-    return mode(draft, direction) in ("notify", "manual")
+    return mode_of(draft.spec.strategy, draft.left, direction) in ("notify", "manual")

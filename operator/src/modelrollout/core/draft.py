@@ -8,14 +8,17 @@ from modelrollout.api.resource import ModelRollout
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Move, Phase, Status, Weights
 from modelrollout.api.strategy import Comparer, Step
+from modelrollout.core.comparer import fits
 from modelrollout.core.evidence.judge import Judge
 from modelrollout.core.evidence.stages import Stage
 from modelrollout.core.observed import Observed, Workload
 from modelrollout.core.settings import Settings
 from modelrollout.core.split import COMPARER, Matched, Mirror, Split
-from modelrollout.core.strategies import stage_at, steps_of
+from modelrollout.core.strategies import stage_among, steps_of
 
 HISTORY: Final = 30
+DRAIN: Final = timedelta(seconds=5)
+"""Requests in flight end before the pods that serve them are asked to."""
 
 
 @dataclass(slots=True)
@@ -41,6 +44,11 @@ class Draft:
     """Pods that the rollout waits for do not come up, for a reason that is known."""
     deadlines: list[datetime] = field(default_factory=list)
     """Moments at which time alone changes the decision."""
+    steps: tuple[Step, ...] = field(init=False)
+    """The steps of the strategy, its defaults where the user gave none."""
+
+    def __post_init__(self) -> None:
+        self.steps = steps_of(self.spec)
 
     @property
     def spec(self) -> Spec:
@@ -48,22 +56,24 @@ class Draft:
         return self.rollout.spec
 
     @property
-    def steps(self) -> tuple[Step, ...]:
-        """Return the steps of the strategy, its defaults where the user gave none."""
-        return steps_of(self.spec)
-
-    @property
     def step(self) -> Step | None:
         """Return the step in progress."""
-        current = self.status.step
-        if not self.active or current is None or current.index >= len(self.steps):
-            return None
-        return self.steps[current.index]
+        return self._step_of(self.status) if self.active else None
+
+    @property
+    def left(self) -> Step | None:
+        """Return the step at which the rollout stood before this plan; None where it is another rollout by now."""
+        before = self.rollout.status
+        return self._step_of(before) if before.attempt == self.status.attempt else None
+
+    def _step_of(self, status: Status) -> Step | None:
+        current = status.step
+        return self.steps[current.index] if current is not None and current.index < len(self.steps) else None
 
     @property
     def stage(self) -> Stage | None:
         """Return the stage of the step in progress; None for a rollout without a shadow."""
-        return stage_at(self.spec, self.step)
+        return stage_among(self.steps, self.step)
 
     @property
     def exposed(self) -> bool:
@@ -82,7 +92,7 @@ class Draft:
         if candidate is None:
             return Split({status.stable: 100})
         mirror = matched = None
-        if step is not None and step.shadow is not None:
+        if step is not None and step.shadow is not None and self.mirrored:
             mirror = Mirror(step.shadow.percent, COMPARER if step.shadow.comparer.enabled else candidate)
         if step is not None and step.match is not None:
             headers, cookies = (tuple(sorted(of.items())) for of in (step.match.headers, step.match.cookies))
@@ -91,6 +101,15 @@ class Draft:
             return Split({status.stable: 100}, mirror, matched)
         weights = {status.stable: status.weights.stable, candidate: status.weights.candidate}
         return Split(weights, mirror, matched, sticky.cookie if sticky else None)
+
+    @property
+    def mirrored(self) -> bool:
+        """Say whether copies of requests have somewhere to go: nothing mirrors to a comparer that is not ready."""
+        shadow, found = self.step.shadow if self.step else None, self.observed.comparer
+        if shadow is None or not shadow.comparer.enabled:
+            return shadow is not None
+        ready = found is not None and found.ready
+        return ready and fits(found, self.status.stable, self.status.candidate, shadow.comparer)
 
     @property
     def active(self) -> bool:
@@ -127,6 +146,18 @@ class Draft:
     def wait_for(self, duration: timedelta) -> None:
         """Ask for another look after a while."""
         self.deadlines.append(self.now + duration)
+
+    def drained(self) -> bool:
+        """Say whether requests have ended that were in flight at the last move; if not, look again when they have."""
+        pause = DRAIN + self.settings.settle
+        if self.moves:
+            self.wait_for(pause)
+            return False
+        last = self.status.history[-1].at if self.status.history else None
+        if last is None or self.now >= last + pause:
+            return True
+        self.wait(last + pause)
+        return False
 
     def say(self, message: str) -> None:
         """Set the status's one sentence."""

@@ -3,9 +3,13 @@
 from typing import Final
 
 from modelrollout.api.status import GateState, Phase, Pin, RequestStatus
-from modelrollout.core import rollback
+from modelrollout.core import promotion, rollback
 from modelrollout.core.draft import Draft
 from modelrollout.core.observed import Request
+from modelrollout.core.steps.holding import over
+
+PAST_ALL: Final = 100
+"""Beyond the last step of any strategy: promotion, also where the steps end with a report."""
 
 
 def take_template(draft: Draft) -> None:
@@ -36,7 +40,9 @@ def _queued(draft: Draft, desired: str) -> bool:
     status = draft.status
     underway = draft.active or status.phase is Phase.GUARDING
     back = desired in (status.stable, status.previous)
-    if draft.spec.strategy.on_new_template != "Queue" or not underway or back:
+    # The template of a candidate is gone with the next one: without its Deployment it can never come up.
+    lost = draft.active and draft.workload(status.candidate) is None
+    if draft.spec.strategy.on_new_template != "Queue" or not underway or back or lost:
         return False
     if status.queued != desired:
         skipped = f"; {status.queued}, which waited before it, is skipped" if status.queued else ""
@@ -115,13 +121,13 @@ def _who(request: Request) -> str:
 
 def _promote(draft: Draft, request: Request) -> str:
     if draft.status.phase is Phase.GUARDING:
-        draft.set(guard_until=draft.now, paused=None)
+        promotion.complete(draft, _who(request))
         return "the guard ends now"
     if not draft.active:
         return "nothing to promote: no rollout is in progress"
     current = draft.status.step
     following = 0 if current is None else current.index + 1
-    draft.set(skip_to=len(draft.steps) if request.full else following, paused=None, phase=Phase.PROGRESSING)
+    draft.set(skip_to=PAST_ALL if request.full else following, paused=None, phase=Phase.PROGRESSING)
     where = "to 100%" if request.full else "to the next step"
     draft.move(
         "Skipped", draft.status.candidate, f"{_who(request)} promotes {where} without further evidence", by=request.by
@@ -164,6 +170,10 @@ def _resume(draft: Draft, request: Request) -> str:
     if status.paused is None and status.step is not None:
         draft.set(skip_to=status.step.index + 1)
     phase = Phase.PROGRESSING if status.phase is Phase.PAUSED else status.phase
+    step = draft.step
+    if status.step is not None and step is not None and over(step, status.step, draft.now):
+        # Else a step that was paused because its time was over would be paused again at once.
+        draft.set(step=status.step.model_copy(update={"since": draft.now}))
     draft.set(paused=None, phase=phase)
     draft.move("Resumed", status.candidate or status.stable, f"{_who(request)} resumed", by=request.by)
     return "resumed"
@@ -196,7 +206,7 @@ def _undo(draft: Draft, request: Request) -> str:
         draft.set(phase=Phase.PROMOTED, target=to)
     else:
         start(draft, to, by=request.by, why=f"{_who(request)} goes back to revision {to}")
-        draft.set(skip_to=len(draft.steps))
+        draft.set(skip_to=PAST_ALL)
     draft.set(pin=Pin(revision=to, instead_of=draft.observed.desired))
     return f"goes back to {to}; it stays until the template changes"
 

@@ -19,6 +19,7 @@ from modelrollout.core.observed import Observed
 from modelrollout.core.settings import Settings
 
 REVISIONS: Final = 32
+_OVER: Final = (Phase.PROMOTED, Phase.REPORTED, Phase.ROLLED_BACK)
 
 
 def plan(rollout: ModelRollout, observed: Observed, now: datetime, settings: Settings, judge: Judge = judge) -> Plan:
@@ -63,8 +64,10 @@ def _decide(draft: Draft) -> None:
             progress.progress(draft)
         case Phase.GUARDING:
             promotion.guard_promoted(draft)
-        case Phase.PROMOTED | Phase.REPORTED | Phase.ROLLED_BACK:
+        case _:
             pass
+    if draft.status.queued is not None and draft.status.phase in _OVER:
+        draft.wait_for(timedelta(0))
     latch = draft.observed.route.latch if draft.observed.route else None
     attempt, _, why = (latch or "").partition(" ")
     if attempt == str(draft.status.attempt) and draft.rollout.status.attempt == draft.status.attempt:

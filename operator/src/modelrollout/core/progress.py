@@ -1,12 +1,14 @@
 """The step machine: from the first revision, or the first step, to promotion."""
 
+from datetime import timedelta
+
 from modelrollout.api.status import Phase, StepStatus, VerdictKind
 from modelrollout.api.strategy import Step
 from modelrollout.api.units import parse_duration
-from modelrollout.core import automation, capacity, comparer, promotion, schedule, steps
+from modelrollout.core import automation, capacity, promotion, schedule, shadowing, steps
 from modelrollout.core.draft import Draft
-from modelrollout.core.evidence.judge import Question, enter_step, unearned
-from modelrollout.core.strategies import first_weight, reports_only, stage_at
+from modelrollout.core.evidence.judge import Question, enter_step, looked_at, unearned
+from modelrollout.core.strategies import first_weight, reports_only, stage_among
 
 
 def initialize(draft: Draft) -> None:
@@ -32,15 +34,20 @@ def progress(draft: Draft) -> None:
     if not draft.active:
         return
     status = draft.status
-    if draft.spec.replicas == 0:
-        _enter(draft, len(draft.steps))
-    elif status.skip_to is not None:
+    if _held(draft):
+        return
+    if status.skip_to is not None:
         _enter(draft, status.skip_to)
-    elif not _held(draft):
-        if status.step is None:
-            _enter(draft, 0)
-        elif _step_over(draft, status.step) and draft.active and not automation.awaits_person(draft):
-            _enter(draft, status.step.index + 1)
+    elif status.step is None:
+        _enter(draft, len(draft.steps) if _nothing_to_try(draft) else 0)
+    elif _step_over(draft, status.step) and draft.active and not automation.awaits_person(draft):
+        _enter(draft, status.step.index + 1)
+
+
+def _nothing_to_try(draft: Draft) -> bool:
+    """Say whether a rollout without pods, and so without requests, has nobody and nothing to wait for either."""
+    asks = any(step.gate is not None for step in draft.steps) or automation.mode(draft, "promotion") == "manual"
+    return draft.spec.replicas == 0 and not asks and not reports_only(draft.spec)
 
 
 def _step_over(draft: Draft, current: StepStatus) -> bool:
@@ -51,10 +58,14 @@ def _step_over(draft: Draft, current: StepStatus) -> bool:
 
 def _held(draft: Draft) -> bool:
     """Say whether a person or a timeout keeps the rollout where it is."""
-    if draft.status.paused is None:
+    paused, at = draft.status.paused, f"{draft.status.weights.candidate}%"
+    if paused is None:
         return False
     draft.set(phase=Phase.PAUSED)
-    draft.say(f"paused at {draft.status.weights.candidate}% ({draft.status.paused}); run resume to go on")
+    if paused.startswith(automation.FAILING):
+        draft.say(f"at {at}, {paused}; run abort to go back, promote to go on all the same")
+    else:
+        draft.say(f"paused at {at} ({paused}); run resume to go on")
     return True
 
 
@@ -63,8 +74,9 @@ def _verify_step(draft: Draft) -> None:
     current, status = draft.status.step, draft.status
     if current is None or not draft.exposed:
         return
-    want = draft.split
-    confirmed = draft.routed(want)
+    want, step = draft.split, draft.step
+    withheld = step is not None and step.shadow is not None and not draft.mirrored
+    confirmed = draft.routed(want) and not withheld
     if confirmed and current.verified is None:
         since = draft.settings.grid((draft.now + draft.settings.settle).timestamp())
         draft.set(
@@ -75,7 +87,9 @@ def _verify_step(draft: Draft) -> None:
         )
     elif not confirmed and current.verified is not None:
         draft.set(step=current.model_copy(update={"verified": None}), verdict=VerdictKind.NO_DATA, window_end=None)
-        route = draft.observed.route
+        route, edited = draft.observed.route, draft.rollout.status.observed_generation != status.observed_generation
+        if withheld or edited:
+            return
         if route is None or not route.current or not route.split.same(want):
             why = "somebody else changed the route; it is written again, and evidence waits until it is confirmed"
             draft.move("Corrected", status.candidate, why, warn=True)
@@ -110,8 +124,9 @@ def _reject_unready(draft: Draft) -> None:
     if candidate.crash_loop:
         automation.give_up(draft, "RolledBack", f"pods of the candidate crash again and again: {trouble}")
     elif candidate.deadline_exceeded:
-        started = next((m.at for m in reversed(draft.status.history) if m.move == "Started"), draft.now)
-        end = started + parse_duration(draft.spec.progress_deadline)
+        history = draft.status.history
+        started = next((m for m in reversed(history) if m.move == "Started"), history[0] if history else None)
+        end = (started.at if started else draft.now) + parse_duration(draft.spec.progress_deadline)
         draft.wait(end)
         if draft.now >= end:
             why = f"the candidate did not become ready within {draft.spec.progress_deadline}: {trouble}"
@@ -123,12 +138,12 @@ def _enter(draft: Draft, index: int) -> None:
     status = draft.status
     step = draft.steps[index] if index < len(draft.steps) else None
     ends = step is None or step.switch is not None
-    report = step is None and reports_only(draft.spec) and status.skip_to is None
+    report = index == len(draft.steps) and reports_only(draft.spec)
     if not report and not _capable(draft, _share(draft, step)):
         return
     if status.skip_to is None and schedule.frozen(draft):
         return
-    if step is not None and not comparer.prepared(draft, step):
+    if step is not None and not shadowing.prepared(draft, step):
         return
     evidence = _evidence(draft) if status.skip_to is None else "as asked"
     if report:
@@ -140,7 +155,8 @@ def _enter(draft: Draft, index: int) -> None:
 
 
 def _evidence(draft: Draft) -> str:
-    return "; ".join(f"{v.name} {v.message}" for v in draft.status.verdicts)
+    seen = looked_at(draft.spec.analysis, draft.status.verdicts, draft.stage)
+    return "; ".join(f"{v.name} {v.message}" for v in seen)
 
 
 def _share(draft: Draft, step: Step | None) -> int:
@@ -176,16 +192,18 @@ def _begin_step(draft: Draft, index: int, step: Step, evidence: str) -> None:
     current = StepStatus(index=index, name=step.name, since=draft.now)
     number = f"step {index + 1} of {len(draft.steps)}"
     if step.pause is not None or step.gate is not None:
-        exposed = draft.exposed and before > 0
-        draft.set(step=current.model_copy(update={"verified": draft.now}) if exposed else current, skip_to=None)
-        if not exposed:
+        # The weight stays, and so does what is known of the route; a mirror or a match ends with its step.
+        verified = draft.status.step.verified if draft.status.step and before > 0 else None
+        draft.set(step=current.model_copy(update={"verified": draft.now if verified else None}), skip_to=None)
+        if not verified:
             draft.set(window_end=None)
         long = f"for {step.pause.duration}" if step.pause and step.pause.duration else "until a person goes on"
         if step.pause is not None:
             draft.move("Pausing", draft.status.candidate, f"pauses at {before}% {long}")
         else:
             draft.move("Gate", draft.status.candidate, f"{step.name} ({number}) at {before}%")
-        steps.advance(draft, step, current)
+        if steps.advance(draft, step, current):
+            draft.wait_for(timedelta(0))
         return
     after = step.weight or 0
     draft.weigh(after)
@@ -194,7 +212,7 @@ def _begin_step(draft: Draft, index: int, step: Step, evidence: str) -> None:
         skip_to=None,
         window_end=None,
         verdict=VerdictKind.NO_DATA,
-        verdicts=unearned(draft.spec.analysis, draft.status.verdicts, stage_at(draft.spec, step)),
+        verdicts=unearned(draft.spec.analysis, draft.status.verdicts, stage_among(draft.steps, step)),
     )
     if step.weight is not None:
         draft.move(

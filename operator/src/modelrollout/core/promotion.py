@@ -33,7 +33,7 @@ def promote(draft: Draft, evidence: str) -> None:
 def report(draft: Draft, evidence: str) -> None:
     """End without promotion: the candidate was only shadowed, and what was found stays in the status."""
     revision = draft.status.candidate
-    draft.set(phase=Phase.REPORTED, candidate=None, step=None, window_end=None, paused=None)
+    draft.set(phase=Phase.REPORTED, candidate=None, step=None, skip_to=None, window_end=None, paused=None)
     draft.move("Reported", revision, f"shadowed, not promoted: {evidence or 'nothing was measured'}")
 
 
@@ -74,6 +74,14 @@ def _end_guard(draft: Draft) -> None:
         draft.say(f"guard goes on: {status.verdicts[0].message}")
         draft.wait_for(parse_duration("15s"))
     else:
-        draft.set(phase=Phase.PROMOTED, previous=None, guard_until=None, verdict=None, verdicts=[], window_end=None)
-        seen = "; ".join(v.message for v in status.verdicts) or "nothing spoke against it"
-        draft.move("Completed", status.stable, f"guard is over: {seen}")
+        complete(draft)
+
+
+def complete(draft: Draft, by: str | None = None) -> None:
+    """End the guard: by time, or by a person whatever the evidence says."""
+    status = draft.status
+    draft.set(phase=Phase.PROMOTED, previous=None, guard_until=None, paused=None)
+    draft.set(verdict=None, verdicts=[], window_end=None)
+    seen = "; ".join(v.message for v in status.verdicts) or "nothing spoke against it"
+    over = "is over" if by is None else f"was ended by {by}"
+    draft.move("Completed", status.stable, f"guard {over}: {seen}", by=by)

@@ -44,7 +44,11 @@ def first_weight(steps: Sequence[Step]) -> int:
 
 def stage_at(spec: Spec, step: Step | None) -> Stage | None:
     """Return the stage of a step; None where the strategy has no shadow that compares."""
-    shadows = [one.shadow for one in steps_of(spec) if one.shadow is not None]
-    if not any(shadow.comparer.enabled for shadow in shadows):
+    return stage_among(steps_of(spec), step)
+
+
+def stage_among(steps: Sequence[Step], step: Step | None) -> Stage | None:
+    """Return the stage of a step among steps; None where no shadow among them compares."""
+    if not any(one.shadow is not None and one.shadow.comparer.enabled for one in steps):
         return None
     return Stage.SHADOW if step is not None and step.shadow is not None else Stage.LIVE

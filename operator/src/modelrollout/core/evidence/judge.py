@@ -184,6 +184,12 @@ def measured(analysis: Analysis, stage: Stage | None = None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(test.metric.name for test in tests_of(analysis, stage) if awake(test, stage)))
 
 
+def looked_at(analysis: Analysis, verdicts: Sequence[Verdict], stage: Stage | None) -> list[Verdict]:
+    """Return the verdicts that count at steps of this stage: not those that are kept from another one."""
+    asleep = {test.name for test in tests_of(analysis, stage) if not awake(test, stage)}
+    return [verdict for verdict in verdicts if verdict.name not in asleep]
+
+
 def past_wanted(analysis: Analysis, verdicts: Sequence[Verdict], stage: Stage | None = None) -> tuple[str, ...]:
     """Return the metrics whose tests have not begun and look at stable's past first."""
     begun = {verdict.name for verdict in verdicts if verdict.evidence}

@@ -1,11 +1,18 @@
 """`gate`: wait for an outside check. What it says counts; that it cannot be asked never does."""
 
+import math
+from collections.abc import Mapping
+from typing import Final
+
 from modelrollout.api.gates import Gate
 from modelrollout.api.status import GateState, GateStatus, StepStatus
 from modelrollout.api.strategy import Step
 from modelrollout.core import automation
 from modelrollout.core.draft import Draft
 from modelrollout.core.steps.holding import timed_out
+
+NUMBERS: Final = 32
+"""Numbers of a check that are kept."""
 
 
 def gate_id(draft: Draft, index: int) -> str:
@@ -36,7 +43,7 @@ def _looked_at(draft: Draft, gate: Gate, ident: str) -> GateStatus:
         draft.set(gate=status)
     if found is None or found.id != ident or status.state in (GateState.PASSED, GateState.FAILED):
         return status
-    changes = {"state": found.state, "message": found.message[:500], "numbers": dict(found.numbers)}
+    changes = {"state": found.state, "message": found.message[:500], "numbers": _kept(found.numbers)}
     after = status.model_copy(update=changes)
     if after != status:
         draft.set(gate=after)
@@ -45,6 +52,12 @@ def _looked_at(draft: Draft, gate: Gate, ident: str) -> GateStatus:
         told = "; ".join(part for part in (after.message, numbers) if part)
         draft.move("GatePassed", draft.status.candidate, f"gate {gate.title} passed" + (f": {told}" if told else ""))
     return after
+
+
+def _kept(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Return what a status may keep: it is bounded, and JSON knows no number that is not finite."""
+    usable = ((name[:63], value) for name, value in numbers.items() if math.isfinite(value))
+    return dict(list(usable)[:NUMBERS])
 
 
 def _words(gate: Gate, status: GateStatus) -> str:

@@ -3,13 +3,14 @@
 from modelrollout.api.status import StepStatus
 from modelrollout.api.strategy import Match, Step
 from modelrollout.core.draft import Draft
+from modelrollout.core.evidence.judge import looked_at
 from modelrollout.core.steps.holding import hold
 
 
 def advance(draft: Draft, step: Step, current: StepStatus) -> bool:
     """Route by match; True when it lasted long enough, every metric passed and both sides had enough requests."""
     least = (step.match or Match.model_construct()).min_requests
-    counted = [verdict for verdict in draft.status.verdicts if verdict.name in ("errors", "slo", "latency")]
+    counted = looked_at(draft.spec.analysis, draft.status.verdicts, draft.stage)
     stable = max((verdict.stable.requests for verdict in counted), default=0)
     candidate = max((verdict.candidate.requests for verdict in counted), default=0)
     missing = None
