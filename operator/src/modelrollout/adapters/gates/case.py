@@ -21,7 +21,7 @@ class Pace:
     """After a first failure; doubled after each further one, up to `longest`."""
     longest: float = 30.0
     job: float = 5.0
-    """At a Job that runs."""
+    """At a Job that runs, after the first looks."""
     wait: float = 10.0
     """At a hook that says Wait and not for how long."""
     longest_wait: float = 300.0

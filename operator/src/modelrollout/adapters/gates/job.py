@@ -34,6 +34,7 @@ class JobCheck:
         self._case = case
         self._gate = gate
         self._name = name_of(case)
+        self._looks = 0
 
     async def begin(self) -> None:
         """Create the Job unless it exists. TerminalError where the API server refuses the template."""
@@ -47,7 +48,10 @@ class JobCheck:
         raw = await self._job()
         end = _end(raw)
         if end is None:
-            return Look(GateState.RUNNING, f"Job {self._name} runs", again=self._case.pace.job)
+            self._looks += 1
+            # A Job of seconds is over soon; one of hours is looked at more calmly.
+            again = min(self._case.pace.job, 0.5 * self._looks)
+            return Look(GateState.RUNNING, f"Job {self._name} runs", again=again)
         pods = await self._case.api.list(
             PODS,
             self._case.namespace,
