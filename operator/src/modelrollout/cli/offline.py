@@ -143,12 +143,16 @@ def lint(
 def plan(
     rollout: Rollout,
     rps: Annotated[
-        float, typer.Option(min=0.0, max=1e9, help="Requests a second, all versions together.", show_default=False)
-    ],
+        float | None,
+        typer.Option(min=0.0, max=1e9, help="Requests a second, all versions together: adds how long each step takes."),
+    ] = None,
     error_rate: Annotated[str, typer.Option(metavar="PERCENT", help="Share of requests that stable fails.")] = "0.1%",
     output: JsonOption = None,
 ) -> None:
-    """Say what would happen, step by step: pods, evidence to be earned, and how long that takes at this traffic."""
+    """Draw the traffic at each step, with pods; with --rps also evidence to be earned, and how long that takes.
+
+    What the cluster's gateway cannot do is not known here: only the operator can tell.
+    """
     with reported():
         from modelrollout.cli import plan as planning
 

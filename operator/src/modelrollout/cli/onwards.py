@@ -67,12 +67,13 @@ def _goal(view: View) -> str:
 
 def _condition(view: View, step: Step) -> str:
     """Say what ends a step."""
-    manual = view.mode("promotion") == "manual"
+    last = view.status.step is not None and view.status.step.index == len(view.steps) - 1
+    manual = view.mode("promotion") == "manual" and not (last and view.reports)
     then = "; then a person runs promote, for promotion is manual" if manual else ""
     if step.pause is not None:
-        return f"after {step.pause.duration}" if step.pause.duration else "when a person runs promote"
+        return f"after {step.pause.duration}{then}" if step.pause.duration else "when a person runs promote"
     if step.gate is not None and step.gate.approval is not None:
-        return f"when a person runs approve; abort goes back{then}"
+        return "when a person runs approve; abort goes back"
     if step.gate is not None:
         fails = "a person decides" if view.mode("rollback") == "manual" else "the rollout goes back"
         return f"as soon as gate {step.gate.title} passes; should it fail, {fails}{then}"

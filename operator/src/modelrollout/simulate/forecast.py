@@ -1,6 +1,7 @@
 """What a rollout of a version as good as stable would be like: evidence to be earned, and how long that takes."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,17 +9,20 @@ from modelrollout.api.metrics import Metric
 from modelrollout.api.spec import Analysis, Spec
 from modelrollout.api.strategy import Step
 from modelrollout.api.units import parse_duration, parse_percent
-from modelrollout.core.capacity import pods_for
+from modelrollout.core.automation import mode_of
 from modelrollout.core.evidence import eprocess
+from modelrollout.core.evidence.judge import measured
 from modelrollout.core.evidence.metrics.latency import BUDGET_FACTOR
 from modelrollout.core.evidence.rates import Margin, project_bernoulli, project_poisson
 from modelrollout.core.settings import Settings
-from modelrollout.core.strategies import steps_of
+from modelrollout.core.strategies import first_weight, reports_only, stage_at, steps_of
+from modelrollout.simulate.room import pods_at
 
 SLOW: Final = 0.1
 """Share of stable's requests above the latency boundary at which safety is shown: nearest to its 90th percentile."""
 APPLY: Final = 1.0
 """Seconds until the gateway confirms a weight."""
+REQUESTS: Final = "requests"
 _SCALE: Final = 1_000_000
 
 
@@ -27,6 +31,7 @@ class Need:
     """What one metric has to show at one step."""
 
     metric: str
+    """Its name; REQUESTS for a number of requests that has to be seen, whatever they show."""
     margin: float | None
     """The candidate must be shown to be less than this above stable's rate; None where that cannot be told."""
     requests: int | None
@@ -39,7 +44,9 @@ class Stage:
     """One step of the strategy."""
 
     name: str
+    kind: str
     weight: int
+    """Per cent of the requests of users at it; 0 in a shadow, and where requests are chosen by what they carry."""
     pods: int
     """Pods of the candidate."""
     needs: tuple[Need, ...]
@@ -47,6 +54,8 @@ class Stage:
     """Least seconds at this step, whatever the evidence; None: until a person goes on."""
     seconds: float | None
     """Expected seconds at this step; None where no traffic, or a person, decides."""
+    asks: bool
+    """Whether a person decides."""
     longest: float | None
     """maxDuration in seconds."""
     on_timeout: str | None
@@ -75,41 +84,103 @@ class Forecast:
         return math.fsum(max((need.requests or 0 for need in stage.needs), default=0) for stage in self.stages)
 
 
+@dataclass(frozen=True, slots=True)
+class _Flow:
+    """Requests at a step that are compared."""
+
+    rps: float
+    """Of the candidate."""
+    share: float
+    """The candidate's part of what is compared."""
+    error_rate: float
+    """Of stable."""
+    following: int
+
+
 def forecast(spec: Spec, rps: float, error_rate: float, settings: Settings | None = None) -> Forecast:
     """Return what to expect at `rps` requests a second of which stable fails `error_rate`."""
     settings = settings or Settings()
     steps = steps_of(spec)
-    stages, weight = [], 0
+    stages, weight, others = [], 0, []
     for index, step in enumerate(steps):
         weight = weight if step.weight is None else step.weight
-        following = next((later.weight for later in steps[index + 1 :] if later.weight is not None), 100)
-        stages.append(_stage(spec, step, weight, following, (rps, error_rate), settings))
-    known = ("errors", "latency", "slo", "inputs")
-    others = tuple(metric.name for metric in spec.analysis.metrics if metric.name not in known)
-    return Forecast(tuple(stages), parse_duration(spec.strategy.guard.duration).total_seconds(), others)
+        stages.append(_stage(spec, index, weight, (rps, error_rate), settings))
+        if step.gate is not None and step.gate.approval is None:
+            others.append(f"gate {step.gate.title}")
+    names = [name for step in steps for name in _names(spec, step)]
+    others += [name for name in dict.fromkeys(names) if name not in ("errors", "latency", "slo", "inputs")]
+    return Forecast(tuple(stages), parse_duration(spec.strategy.guard.duration).total_seconds(), tuple(others))
 
 
-def _stage(  # noqa: PLR0913, PLR0917
-    spec: Spec, step: Step, weight: int, following: int, load: tuple[float, float], settings: Settings
-) -> Stage:
-    pods = pods_for(spec, weight).candidate if weight else 0
-    if step.weight is None:
-        pause = step.pause.duration if step.pause else None
-        least = None if pause is None else parse_duration(pause).total_seconds()
-        return Stage(step.name, weight, pods, (), least, least, None, None, following)
-    least = parse_duration(step.min_duration or spec.strategy.min_step_duration).total_seconds()
-    needs = tuple(
-        need for metric in spec.analysis.metrics if (need := _need(metric, spec.analysis, weight, following, load))
-    )
-    waits = [need.seconds for need in needs]
-    begin = APPLY + settings.settle.total_seconds() + settings.window / 2.0
-    seconds = None if None in waits else max(least, begin + max((_whole(wait, settings) for wait in waits), default=0))
+def _names(spec: Spec, step: Step) -> tuple[str, ...]:
+    """Return the metrics that look at a step."""
+    return measured(spec.analysis, stage_at(spec, step)) if step.kind in ("shadow", "weight", "match") else ()
+
+
+def _flow(spec: Spec, index: int, load: tuple[float, float]) -> _Flow | None:
+    """Return what is compared at a step; None where nothing is."""
+    steps, (rps, error_rate) = steps_of(spec), load
+    step, following = steps[index], first_weight(steps[index + 1 :])
+    if step.weight is not None:
+        return _Flow(rps * step.weight / 100.0, step.weight / 100.0, error_rate, following)
+    if step.match is not None:
+        return _Flow(rps * step.match.share / 100.0, step.match.share / 100.0, error_rate, following)
+    if step.shadow is not None and step.shadow.comparer.enabled:
+        return _Flow(rps * step.shadow.percent / 100.0, 0.5, error_rate, following)
+    return None
+
+
+def _stage(spec: Spec, index: int, weight: int, load: tuple[float, float], settings: Settings) -> Stage:
+    step = steps_of(spec)[index]
+    pods, flow = pods_at(spec, index).candidate, _flow(spec, index, load)
+    needs = tuple(_needs(spec, step, flow)) if flow is not None else ()
+    least, seconds = _lasts(spec, step, [need.seconds for need in needs], settings)
+    asks = _asks(spec, step)
+    if asks:
+        seconds = None
     longest = parse_duration(step.max_duration).total_seconds() if step.max_duration else None
     if longest is not None and (seconds is None or seconds > longest) and step.on_timeout != "Pause":
         seconds = longest
+    timeout = step.on_timeout if longest else None
+    following = first_weight(steps_of(spec)[index + 1 :])
     return Stage(
-        step.name, weight, pods, needs, least, seconds, longest, step.on_timeout if longest else None, following
+        step.name, step.kind, weight, pods, needs, least, seconds, asks, longest, timeout, next_weight=following
     )
+
+
+def _lasts(spec: Spec, step: Step, waits: list[float | None], settings: Settings) -> tuple[float | None, float | None]:
+    """Return the least and the expected seconds at a step, None where no clock tells."""
+    if step.pause is not None:
+        pause = parse_duration(step.pause.duration).total_seconds() if step.pause.duration else None
+        return pause, pause
+    if step.kind in ("switch", "gate"):
+        return 0.0, 0.0
+    least = parse_duration(step.min_duration or spec.strategy.min_step_duration).total_seconds()
+    begin = APPLY + settings.settle.total_seconds() + settings.window / 2.0
+    if None in waits or (step.shadow is not None and not step.shadow.comparer.enabled):
+        return least, None
+    return least, max(least, begin + max((_whole(wait, settings) for wait in waits), default=0))
+
+
+def _asks(spec: Spec, step: Step) -> bool:
+    """Say whether the step ends with a person's word."""
+    if step.pause is not None and step.pause.duration is None:
+        return True
+    if step.gate is not None and step.gate.approval is not None:
+        return True
+    last = reports_only(spec) and step is steps_of(spec)[-1]
+    return mode_of(spec.strategy, step, "promotion") == "manual" and step.switch is None and not last
+
+
+def _needs(spec: Spec, step: Step, flow: _Flow) -> Iterator[Need]:
+    names = _names(spec, step)
+    for metric in spec.analysis.metrics:
+        if metric.name in names and (need := _need(metric, spec.analysis, flow)) is not None:
+            yield need
+    if step.match is not None and step.match.min_requests:
+        fewer = flow.rps * min(1.0, (1.0 - flow.share) / flow.share)
+        least = step.match.min_requests
+        yield Need(REQUESTS, None, least, least / fewer if fewer > 0.0 else None)
 
 
 def _whole(wait: float | None, settings: Settings) -> float:
@@ -117,25 +188,24 @@ def _whole(wait: float | None, settings: Settings) -> float:
     return settings.window * max(1.0, math.ceil((wait or 0.0) / settings.window))
 
 
-def _need(metric: Metric, analysis: Analysis, weight: int, following: int, load: tuple[float, float]) -> Need | None:
+def _need(metric: Metric, analysis: Analysis, flow: _Flow) -> Need | None:
     """Return what errors or latency have to show; None for other metrics."""
-    rps, error_rate = load
-    budget = parse_percent(analysis.harm_budget) / (following / 100.0)
+    budget = parse_percent(analysis.harm_budget) / (flow.following / 100.0)
     if metric.name == "errors":
         relative, absolute = metric.tolerated
         margin = Margin(1.0 + relative, min(0.5, absolute + budget))
-        rate, bernoulli = max(error_rate, 1e-6), False
+        rate, bernoulli = max(flow.error_rate, 1e-6), False
     elif metric.name == "latency":
         margin, rate, bernoulli = Margin(1.0, min(0.5, budget * BUDGET_FACTOR)), SLOW, True
     else:
         return None
-    gain = _gain(rate, weight / 100.0, margin, bernoulli=bernoulli)
+    gain = _gain(rate, flow.share, margin, bernoulli=bernoulli)
     # So much of the wealth is on the alternatives "exactly as good as stable".
     share = eprocess.SAFETY_PRIOR[0] + eprocess.SAFETY_PRIOR[2]
     nats = -math.log(parse_percent(analysis.false_promotion)) - math.log(share)
     requests = math.ceil(nats / gain)
-    flow = rps * weight / 100.0
-    return Need(metric.name, margin.of(rate) - rate, requests, requests / flow if flow > 0.0 else None)
+    seconds = requests / flow.rps if flow.rps > 0.0 else None
+    return Need(metric.name, margin.of(rate) - rate, requests, seconds)
 
 
 def _gain(rate: float, weight: float, margin: Margin, *, bernoulli: bool) -> float:
