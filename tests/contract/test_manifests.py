@@ -92,7 +92,13 @@ def test_kustomize_sets_the_image_of_a_rollout(api: Kube, tmp_path: Path) -> Non
         ("patch", "", "services", "", True),
         ("list", "", "services", "", True),
         ("patch", "gateway.networking.k8s.io", "httproutes", "", True),
+        ("watch", "gateway.networking.k8s.io", "grpcroutes", "", True),
         ("delete", "gateway.networking.k8s.io", "httproutes", "", False),
+        ("get", "gateway.networking.k8s.io", "gateways", "", True),
+        ("get", "gateway.networking.k8s.io", "gatewayclasses", "", True),
+        ("list", "gateway.networking.k8s.io", "gateways", "", False),
+        ("list", "networking.istio.io", "virtualservices", "", False),
+        ("list", "traefik.io", "traefikservices", "", False),
         ("list", "", "pods", "", True),
         ("delete", "", "pods", "", False),
         ("create", "", "pods", "exec", False),
@@ -147,7 +153,9 @@ def test_the_operator_runs_where_only_restricted_pods_may(api: Kube, base: list[
         ("ClusterRole", "modelrollout", "rules"),
         ("ClusterRole", "modelrollout-view", "rules"),
         ("ClusterRole", "modelrollout-edit", "rules"),
+        ("ClusterRole", "modelrollout-gateways", "rules"),
         ("ClusterRoleBinding", "modelrollout", "subjects"),
+        ("ClusterRoleBinding", "modelrollout-gateways", "subjects"),
         ("Role", "modelrollout-lease", "rules"),
         ("RoleBinding", "modelrollout-lease", "subjects"),
         ("Deployment", "modelrollout", "spec"),
@@ -166,6 +174,8 @@ def test_the_chart_and_the_base_say_the_same(base: list[Object], kind: str, name
         ("--set=watchNamespaces={default,kube-system}",),
         ("--set=serviceAccount.create=false,serviceAccount.name=other,podAnnotations=null",),
         ("--set=extraEnv[0].name=A,extraEnv[0].value=b,imagePullSecrets[0].name=x,nodeSelector.a=b",),
+        ("--set=routers={gatewayAPI,istio,traefik,service}",),
+        ("--set=routers={service},watchNamespaces={default}",),
         ('--set-json=tolerations=[{"operator":"Exists"}]', '--set-json=affinity={"nodeAffinity":{}}'),
     ],
     ids=str,
@@ -183,12 +193,35 @@ def test_tracked_configuration_is_read_only_when_asked_for() -> None:
     assert "--track-config" in only(tracking, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
 
 
+@pytest.mark.parametrize(
+    ("routers", "groups"),
+    [
+        ("service", set()),
+        ("gatewayAPI,service", {"gateway.networking.k8s.io"}),
+        ("istio", {"networking.istio.io"}),
+        ("traefik,gatewayAPI", {"traefik.io", "gateway.networking.k8s.io"}),
+    ],
+)
+def test_every_router_comes_with_its_rights_and_no_others(routers: str, groups: set[str]) -> None:
+    objects = chart(f"--set=routers={{{routers}}}")
+    found = {group for rule in only(objects, "ClusterRole")["rules"] for group in rule["apiGroups"]}
+    assert found & {"gateway.networking.k8s.io", "networking.istio.io", "traefik.io"} == groups
+    gateways = [one for one in objects if one["metadata"]["name"] == "modelrollout-gateways"]
+    assert len(gateways) == (2 if "gatewayAPI" in routers else 0)
+    arguments = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert [one for one in arguments if "--router" in one] == [f"--router={name}" for name in routers.split(",")]
+
+
 def test_an_operator_of_some_namespaces_has_no_rights_elsewhere() -> None:
     objects = chart("--set=watchNamespaces={a,b}")
     roles = [one for one in objects if one["kind"] == "Role" and one["metadata"]["name"] == "modelrollout"]
     assert [role["metadata"]["namespace"] for role in roles] == ["a", "b"]
     assert [role["rules"] for role in roles] == [only(chart(), "ClusterRole")["rules"]] * 2
-    assert not [one for one in objects if one["kind"] == "ClusterRoleBinding"]
+    # What gateways can do may be read: they may be in any namespace, their classes are in none.
+    assert [one["metadata"]["name"] for one in objects if one["kind"] == "ClusterRoleBinding"] == [
+        "modelrollout-gateways"
+    ]
+    assert only(objects, "ClusterRole", "modelrollout-gateways")["rules"][0]["verbs"] == ["get"]
     arguments = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
     assert arguments[-2:] == ["--namespace=a", "--namespace=b"]
 
@@ -201,6 +234,8 @@ def test_an_operator_of_some_namespaces_has_no_rights_elsewhere() -> None:
         ("scrapeInterval=15", "/scrapeInterval"),
         ("scrapeInterval=soon", "/scrapeInterval"),
         ("logLevel=loud", "/logLevel"),
+        ("routers={Gateway API}", "/routers/0"),
+        ("routers={}", "/routers"),
         ("prometheus.url=prometheus:9090", "/prometheus/url"),
         ("watchNamespaces={Team A}", "/watchNamespaces/0"),
     ],
@@ -223,6 +258,7 @@ def test_the_operator_understands_the_options_of_the_chart() -> None:
     arguments = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
     read = typer.main.get_command(app).make_context("operator", arguments[1:]).params
     assert read["namespace"] == ["a", "b"]
+    assert read["router"] == ["gatewayAPI", "service"]
     assert (read["scrape_interval"], read["settle"], read["listen"]) == ("15s", "2s", "0.0.0.0:8081")
     assert read["track_config"]
     assert read["leader_elect"]

@@ -109,9 +109,24 @@ capabilities:
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]
+{{- if has "gatewayAPI" .Values.routers }}
 - apiGroups: [gateway.networking.k8s.io]
-  resources: [httproutes]
+  resources: [httproutes, grpcroutes]
   verbs: [get, list, watch, create, patch]
+{{- end }}
+{{- if has "istio" .Values.routers }}
+- apiGroups: [networking.istio.io]
+  resources: [virtualservices]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [networking.istio.io]
+  resources: [destinationrules]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
+{{- if has "traefik" .Values.routers }}
+- apiGroups: [traefik.io]
+  resources: [traefikservices, ingressroutes]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]

@@ -16,13 +16,14 @@ from modelrollout.adapters.prometheus import options as prometheus
 from modelrollout.adapters.prometheus.access import Access, headers_of
 from modelrollout.adapters.prometheus.metrics import PrometheusMetrics
 from modelrollout.adapters.prometheus.servers import plain
+from modelrollout.adapters.routers import installed
 from modelrollout.api.units import parse_duration
 from modelrollout.core.settings import Settings
 from modelrollout.ports import TerminalError
 from modelrollout.runtime import logs
 from modelrollout.runtime.app import run
 from modelrollout.runtime.metrics import OperatorMetrics
-from modelrollout.runtime.options import Options
+from modelrollout.runtime.options import DEFAULT_ROUTERS, Options
 
 _NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 T = TypeVar("T")
@@ -66,6 +67,14 @@ def operator(  # noqa: PLR0913, PLR0917
             "-n",
             envvar="MODELROLLOUT_NAMESPACE",
             help="Serve this one; repeat for more. All when left out.",
+        ),
+    ] = None,
+    router: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="MODELROLLOUT_ROUTER",
+            metavar="NAME",
+            help="Rollouts may use this router; repeat for more. gatewayAPI and service when left out.",
         ),
     ] = None,
     leader_elect: Annotated[
@@ -135,6 +144,7 @@ def operator(  # noqa: PLR0913, PLR0917
         lease_namespace=lease_namespace or _own_namespace(),
         kubeconfig=kubeconfig,
         track_config=track_config,
+        routers=tuple(_one_of("--router", name, installed()) for name in router or DEFAULT_ROUTERS),
         comparer_image=comparer_image or None,
         pull_secrets=tuple(pull_secret or ()),
         gate_allow=tuple(_checked("--gate-allow", url, gate_hook) for url in gate_allow or ()),
@@ -198,9 +208,10 @@ def _format(text: str) -> logs.Format:
 
 
 def _one_of(option: str, text: str, known: tuple[str, ...]) -> str:
-    if text.lower() not in known:
+    found = next((name for name in known if name.lower() == text.lower()), None)
+    if found is None:
         raise typer.BadParameter(f"{text!r} is not one of {', '.join(known)}", param_hint=option)
-    return text.lower()
+    return found
 
 
 def _checked(option: str, text: str, read: Callable[[str], T]) -> T:

@@ -3,8 +3,11 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from modelrollout.core.settings import Settings
+
+DEFAULT_ROUTERS: Final = ("gatewayAPI", "service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Options:
     """None: the pod's service account, else $KUBECONFIG or ~/.kube/config."""
     track_config: bool = False
     """Watch ConfigMaps and Secrets for rollouts that ask for it."""
-    routers: tuple[str, ...] = ("gatewayAPI", "service")
+    routers: tuple[str, ...] = DEFAULT_ROUTERS
     """Routers that rollouts may use; each costs a watch, and rights to write its objects."""
     comparer_image: str | None = None
     """Image that comparers are run from: the operator's own. None: shadow steps that compare are refused."""

@@ -5,7 +5,7 @@ Another package brings one with an entry point in the group `modelrollout.router
 `spec.traffic.plugin.name`. Under the name of a router that is here, it takes its place.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import entry_points
 from typing import Final, Protocol
 
@@ -31,6 +31,19 @@ class Router(TrafficRouter, Protocol):
         """The kinds of objects to watch for it, by the label modelrollout.dev/name."""
 
 
+BUILT_IN: Final[Mapping[str, Callable[[Api, Routes], Router]]] = {
+    "gatewayAPI": GatewayApiRouter,
+    "istio": IstioRouter,
+    "traefik": TraefikRouter,
+    "service": ServiceRouter,
+}
+
+
+def installed() -> tuple[str, ...]:
+    """Return the names of all routers that are here, those of other packages among them."""
+    return tuple(sorted({*BUILT_IN, *(point.name for point in entry_points(group=GROUP))}))
+
+
 class Routers:
     """Every router that the operator was started with, made once for a connection and a cache.
 
@@ -38,16 +51,11 @@ class Routers:
     """
 
     def __init__(self, api: Api, routes: Routes, enabled: Collection[str] | None = None) -> None:
-        made: dict[str, Router] = {
-            "gatewayAPI": GatewayApiRouter(api, routes),
-            "istio": IstioRouter(api, routes),
-            "traefik": TraefikRouter(api, routes),
-            "service": ServiceRouter(api, routes),
-        }
-        for point in entry_points(group=GROUP):
-            made[point.name] = point.load()(api, routes)
-        self._installed = tuple(sorted(made))
-        self._routers = {name: router for name, router in made.items() if enabled is None or name in enabled}
+        self._installed = installed()
+        names = self._installed if enabled is None else tuple(dict.fromkeys(enabled))
+        theirs = {point.name: point for point in entry_points(group=GROUP) if point.name in names}
+        makers = {**BUILT_IN, **{name: point.load() for name, point in theirs.items()}}
+        self._routers: dict[str, Router] = {name: makers[name](api, routes) for name in names if name in makers}
 
     @property
     def resources(self) -> tuple[Resource, ...]:
