@@ -4,11 +4,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -19,9 +20,23 @@ from benchmarks.report import BenchmarkError
 
 HERE: Final = Path(__file__).resolve().parent
 REPOSITORY: Final = HERE.parents[1]
-PORT: Final = 18080
 START_S: Final = 90.0
 SERVER_CORE, LOAD_CORE = "0", "1"
+
+
+def _free() -> int:
+    """Return a port that is free, as are the two after it: MLServer takes three."""
+    for first in range(18080, 19000, 3):
+        try:
+            for port in range(first, first + 3):
+                socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return first
+    raise BenchmarkError("no port from 18080 to 19000 is free")
+
+
+PORT: Final = _free()
 
 
 @dataclass(frozen=True)
@@ -143,7 +158,8 @@ class Stage:
                 _wait(url, process, server, folder / "log")
                 yield Running(url, process.pid, time.monotonic() - began)
             finally:
-                os.killpg(process.pid, signal.SIGTERM)
+                with suppress(ProcessLookupError):  # one that ended by itself is told of by who waited for it
+                    os.killpg(process.pid, signal.SIGTERM)
                 try:
                     process.wait(15)
                 except subprocess.TimeoutExpired:
