@@ -16,6 +16,8 @@ from lab.processes import Daemon, kill
 from lab.progress import Step
 
 POLL = 0.1
+# A process cannot be recognised in the moment in which it becomes another program, which nsenter does.
+LOOKS = 5
 # Part -> parts whose clients it holds.
 DEPENDS = {
     "kube-apiserver": ("etcd",),
@@ -34,10 +36,12 @@ def boot_id() -> str:
 def wait(step: Step, what: str, ready: Callable[[], bool], daemon: Daemon, seconds: float = 120) -> None:
     """Wait until `ready()`; raise StepError if the daemon dies or the time is over."""
     deadline = time.monotonic() + seconds
+    missed = 0
     while not ready():
         if time.monotonic() > deadline:
             raise step.failed(f"{what} was not ready after {seconds:.0f} s", daemon.log)
-        if daemon.find() is None and not ready():
+        missed = missed + 1 if daemon.find() is None else 0
+        if missed == LOOKS and not ready():
             raise step.failed(f"{daemon.name} ended", daemon.log)
         time.sleep(POLL)
 
