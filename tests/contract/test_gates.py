@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+import yaml
+from lab.paths import REPOSITORY
 
-from modelrollout.adapters.gates import GateKeeper
-from modelrollout.adapters.gates.case import Pace
+from modelrollout.adapters.gates import GateKeeper, golden
+from modelrollout.adapters.gates.case import Case, Pace
+from modelrollout.adapters.gates.job import job_of
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.api.gates import Gate
 from modelrollout.api.resource import ModelRollout
@@ -187,7 +190,9 @@ async def test_a_job_that_somebody_deleted_is_run_again(setting: Setting) -> Non
 async def test_a_template_that_is_none_is_refused_by_name(setting: Setting, pod: Object, said: str) -> None:
     with pytest.raises(TerminalError) as refused:
         await setting.keeper.open(setting.rollout, job(**pod))
-    assert f"ModelRollout {setting.key}: spec.strategy.steps[2].gate.job.template: jobs of namespace" in str(refused.value)
+    assert f"ModelRollout {setting.key}: spec.strategy.steps[2].gate.job.template: jobs of namespace" in str(
+        refused.value
+    )
     assert said in str(refused.value)
     assert setting.keeper.result(setting.key) is None
 
@@ -294,6 +299,44 @@ async def test_an_abort_takes_the_job_with_it(api: Kube, namespace: str) -> None
         await story.patch({"metadata": {"annotations": {"modelrollout.dev/request": "abort@1"}}})
         await story.until("aborted", lambda status: status["phase"] == "RolledBack")
         await story.eventually("no Job", lambda: not jobs.all())
+
+
+def gates_of_examples() -> list[tuple[str, OpenGate]]:
+    found = []
+    for path in sorted((REPOSITORY / "manifests" / "examples").glob("*.yaml")):
+        for document in yaml.safe_load_all(path.read_text()):
+            for index, step in enumerate(
+                document["spec"].get("strategy", {}).get("steps", ()) if "spec" in document else ()
+            ):
+                if "gate" in step:
+                    gate = Gate.model_validate(step["gate"])
+                    found.append((path.name, OpenGate(f"r-1-{index}", gate, STABLE, CANDIDATE, index, 1)))
+    return found
+
+
+async def test_the_jobs_of_the_examples_are_jobs(setting: Setting) -> None:
+    names = []
+    for name, gate in gates_of_examples():
+        if gate.gate.job is not None:
+            body = job_of(Case(setting.connection, setting.rollout, gate, QUICK), gate.gate.job)
+            setting.jobs.api.create(body, dryRun="All")
+            names.append(name)
+    assert "blue-green-gates.yaml" in names
+
+
+def test_the_golden_requests_of_the_examples_can_be_read() -> None:
+    maps = {}
+    for path in (REPOSITORY / "manifests" / "examples").glob("*.yaml"):
+        for document in yaml.safe_load_all(path.read_text()):
+            if document["kind"] == "ConfigMap":
+                maps[path.name, document["metadata"]["name"]] = document["data"]
+    read_maps = set()
+    for name, gate in gates_of_examples():
+        wanted = gate.gate.requests
+        if wanted is not None and (name, wanted.config_map) in maps:
+            assert golden.read(maps[name, wanted.config_map][wanted.key], wanted.path)
+            read_maps.add(name)
+    assert "blue-green-gates.yaml" in read_maps
 
 
 def test_the_pace_of_production_is_calm() -> None:
