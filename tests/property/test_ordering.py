@@ -1,18 +1,16 @@
 """The ordering rules, over random sequences of events, faults and restarts."""
 
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelrollout.api.status import Phase
-from modelrollout.core.actions import Action, DeleteRevision, SaveStatus, ScaleRevision, SetRoute
-from modelrollout.core.capacity import pods_for
-from modelrollout.core.split import Split
-from tests.support.world import SPEC, Died, Model, Refused, World, settled
+from modelrollout.core.actions import Action
+from tests.support.rules import Rules
+from tests.support.world import SPEC, Died, Model, World, settled
 
 SHORT = {
     **SPEC,
@@ -31,75 +29,80 @@ MODELS = {
 }
 
 
-@dataclass
-class Rules:
-    """Checks each action just before it takes effect."""
-
-    world: World
-    fault: Callable[[], bool] = lambda: False
-    refused: str = ""
-    """The kind of write that the API server does not take at the moment."""
-    rejected: set[tuple[int, str]] = field(default_factory=set)
-    """Attempts that were rolled back, with their candidate."""
-
-    def __call__(self, action: Action) -> None:
-        if type(action).__name__ == self.refused:
-            raise Refused
-        match action:
-            case SetRoute(split):
-                self.route(dict(split.weights))
-            case ScaleRevision(revision, replicas):
-                self.scale(revision, replicas)
-            case DeleteRevision(revision):
-                assert revision not in self.world.weights
-                assert self.world.pods[revision].desired == 0
-            case SaveStatus():
-                self.status()
-        if self.fault():
-            raise Died
-
-    def route(self, weights: dict[str, int]) -> None:
-        world, made = self.world, self.world.last
-        assert made is not None
-        assert sum(weights.values()) == 100
-        assert set(weights) <= set(world.pods), "a weight for a revision that does not exist"
-        for revision, weight in weights.items():
-            risen = weight > world.weights.get(revision, 0)
-            back = made.status.phase is Phase.ROLLED_BACK or revision == made.status.stable
-            if risen and not back:
-                needed = pods_for(world.rollout().spec, weight).candidate
-                assert world.ready(revision) >= needed, "traffic before capacity"
-            assert (made.status.attempt, revision) not in self.rejected, "a rejected candidate got traffic again"
-        if made.status.phase is Phase.ROLLED_BACK:
-            assert made.actions[0] == SetRoute(Split(weights), made.actions[0].latch)  # type: ignore[union-attr]
-            self.rejected.add((made.status.attempt, made.status.target or ""))
-
-    def scale(self, revision: str, replicas: int) -> None:
-        pods = self.world.pods[revision]
-        if replicas < pods.desired:
-            assert revision not in self.world.weights, "pods taken away while traffic flows"
-            assert revision != self.world.status.previous, "the guard's way back was taken away"
-
-    def status(self) -> None:
-        made = self.world.last
-        assert made is not None
-        status = made.status
-        assert status.weights.stable + status.weights.candidate == 100
-        assert len(status.model_dump_json()) < 20_000
-        if status.step is not None and status.step.verified is None:
-            assert status.window_end is None, "evidence counts before the route was verified"
+REST = (Phase.PROMOTED, Phase.REPORTED, Phase.ROLLED_BACK)
+ASKED = ["promote", "full", "approve", "abort", "pause", "resume", "retry", "undo"]
+WRITES = ["SetRoute", "SaveStatus", "ScaleRevision", "EnsureRevision", "EnsureComparer", "DeleteComparer", "OpenGate"]
+ASIDE = {
+    "shadow": {"shadow": {"percent": 50}},
+    "copies": {"shadow": {"percent": 50, "comparer": {"enabled": False}}},
+    "match": {"match": {"headers": {"X-Canary": "yes"}, "share": 30, "minRequests": 20}},
+    "job": {"gate": {"name": "job", "job": {"template": SPEC["template"]}}},
+    "hook": {"gate": {"name": "hook", "webhook": {"url": "https://checks.example.com"}}, "maxDuration": "20s"},
+    "approval": {"gate": {"approval": {}}},
+    "pause": {"pause": {"duration": "3s"}},
+    "no pause": {"pause": {"duration": "0s"}},
+    "person": {"pause": {}},
+}
+"""Steps that give the candidate no weight."""
+LATER = ("job", "hook", "approval", "pause", "no pause", "person")
+"""Those that may come after a weight."""
+TIMEOUTS = ({}, {"maxDuration": "15s"}, *({"maxDuration": "15s", "onTimeout": to} for to in ("Rollback", "Promote")))
+MODES = st.sampled_from(["auto", "notify", "manual"])
+FREEZE = {"freeze": [{"from": "12:02", "to": "12:03"}]}
+outcomes = st.fixed_dictionaries(dict.fromkeys(("job", "hook"), st.sampled_from(["pass", "fail", "slow", "flaky"])))
 
 
+@st.composite
+def lists_of_steps(draw: st.DrawFn) -> tuple[str, list[dict[str, object]]]:
+    """Draw steps that fit together, with the type of strategy that they are for."""
+    first = draw(st.lists(st.sampled_from(sorted(ASIDE)), max_size=3))
+    steps = [dict(ASIDE[name]) for name in first]
+    for weight in draw(st.sampled_from([(), (10,), (50,), (10, 50), (10, 100)])):
+        steps.append({"weight": weight})
+        steps += [dict(ASIDE[name]) for name in draw(st.lists(st.sampled_from(LATER), max_size=1))]
+    steps += [{"switch": {}}] if draw(st.booleans()) else []
+    for step in steps:
+        if step.keys() & {"weight", "shadow", "match"}:
+            step.update(draw(st.sampled_from(TIMEOUTS)))
+        if "switch" not in step and draw(st.integers(0, 4)) == 0:
+            step["automation"] = {"promotion": draw(MODES), "rollback": draw(MODES)}
+    moving = any(step.keys() & {"weight", "match", "switch"} for step in steps)
+    shadows = any("shadow" in step for step in steps)
+    kinds = ["Canary", "BlueGreen"] if moving else ["BlueGreen"]
+    return draw(st.sampled_from(kinds + ["Shadow"] * shadows)), steps or [{"switch": {}}]
+
+
+@st.composite
+def all_strategies(draw: st.DrawFn) -> dict[str, object]:
+    """Draw a strategy."""
+    kind, steps = draw(lists_of_steps())
+    chosen: dict[str, object] = {
+        "type": kind,
+        "steps": steps,
+        "minStepDuration": "4s",
+        "guard": {"duration": draw(st.sampled_from(["0s", "8s"]))},
+        "surge": draw(st.sampled_from([0, 1, "25%", "100%"])),
+        "automation": {"promotion": draw(MODES), "rollback": draw(MODES)},
+        "onNewTemplate": draw(st.sampled_from(["Replace", "Queue"])),
+    }
+    return {**chosen, "schedule": FREEZE} if draw(st.booleans()) else chosen
+
+
+strategies = all_strategies()
 events = st.lists(
     st.one_of(
         st.tuples(st.just("wait"), st.integers(1, 12)),
         st.tuples(st.just("push"), st.sampled_from(sorted(MODELS))),
         st.tuples(st.just("revert"), st.just("")),
-        st.tuples(st.just("ask"), st.sampled_from(["promote", "full", "abort", "pause", "resume", "retry", "undo"])),
+        st.tuples(
+            st.just("ask"), st.sampled_from(["promote", "full", "abort", "pause", "resume", "retry", "undo", "approve"])
+        ),
         st.tuples(st.just("prometheus"), st.booleans()),
-        st.tuples(st.just("edit"), st.integers(0, 100)),
+        st.tuples(st.just("route"), st.integers(0, 100)),
+        st.tuples(st.just("comparer"), st.booleans()),
+        st.tuples(st.just("replicas"), st.sampled_from([2, 4, 6])),
         st.tuples(st.just("die"), st.integers(0, 4)),
-        st.tuples(st.just("refuse"), st.sampled_from(["SetRoute", "SaveStatus", "ScaleRevision", "EnsureRevision"])),
+        st.tuples(st.just("refuse"), st.sampled_from(WRITES)),
         st.tuples(st.just("accept"), st.just("")),
     ),
     max_size=14,
@@ -118,54 +121,98 @@ def play(world: World, kind: str, value: object, number: int) -> None:
             world.ask("promote" if full else str(value), ident=f"ask-{number}", full=full)
         case "prometheus":
             world.prometheus = bool(value)
-        case "edit" if len(world.weights) == 2:
-            first, second = world.weights
-            world.weights = {first: 100 - int(str(value)), second: int(str(value))}
-            world.route_changed = world.now
+        case "route":
+            edited(world, int(str(value)))
+        case "comparer" if world.comparer is not None and not value:
+            world.comparer = None
+        case "comparer" if world.comparer is not None:
+            world.comparer.since = world.now
+        case "replicas":
+            world.edit(replicas=value)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(sequence=events, seed=st.integers(0, 1000))
-@pytest.mark.timeout(300)
-def test_no_sequence_of_events_faults_and_restarts_breaks_a_rule(sequence, seed):
-    world = settled(seed, spec=SHORT, rps=40.0)
+def edited(world: World, share: int) -> None:
+    """Let somebody else change the route: its weights, or all that is besides them."""
+    revisions = list(world.weights)
+    if len(revisions) == 2:
+        world.split = replace(world.split, weights={revisions[0]: 100 - share, revisions[1]: share})
+    elif revisions:
+        world.split = replace(world.split, mirror=None, matched=None)
+    world.route_changed = world.now
+
+
+def told(world: World, sequence: list[tuple[str, object]]) -> Rules:
+    """Let events, faults and restarts happen, with the rules checked at every action."""
     countdown = [-1]
 
     def fault() -> bool:
         countdown[0] -= 1
-        return countdown[0] == -1 and armed
+        return countdown[0] == -1
 
-    armed = False
     rules = Rules(world, fault)
     world.before_action = rules
     for number, (kind, value) in enumerate(sequence):
         if kind == "die":
-            countdown[0], armed = int(value), True
+            countdown[0] = int(str(value))
         elif kind in ("refuse", "accept"):
             rules.refused = str(value)
         else:
             play(world, kind, value, number)
-        for _ in range(int(value) if kind == "wait" else 1):
-            try:
-                world.reconcile()
-            except Died:
-                armed = False
+        for _ in range(int(str(value)) if kind == "wait" else 1):
+            with suppress(Died):
+                world.look()
             world.tick()
-    armed, rules.refused = False, ""
+    countdown[0], rules.refused = -1, ""
+    return rules
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(sequence=events, seed=st.integers(0, 1000))
+@pytest.mark.timeout(300)
+def test_no_sequence_of_events_faults_and_restarts_breaks_a_rule(sequence, seed):
+    world = settled(seed, spec=SHORT, rps=40.0)
+    told(world, sequence)
     assert_rest(world)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(strategy=strategies, gates=outcomes, sequence=events, seed=st.integers(0, 1000), helped=st.booleans())
+@pytest.mark.timeout(600)
+def test_no_strategy_breaks_a_rule_whatever_happens(strategy, gates, sequence, seed, helped):
+    world = settled(seed, spec={**SHORT, "strategy": strategy}, rps=20.0)
+    world.checks.plan.update(gates)
+    world.push("good", Model(0.0, disagrees=0.0))
+    told(world, [("wait", 10), *sequence])
+    if helped:
+        help_on(world)
+    assert_rest(world)
+    assert world.gateway.lost == 0
+
+
+def help_on(world: World) -> None:
+    """Let a person wave through whatever waits for one."""
+    world.prometheus = True
+    for number in range(40):
+        world.run(6)
+        if world.status.phase is Phase.PAUSED or world.status.gate is not None:
+            world.ask("promote" if number % 2 else "approve", ident=f"help-{number}")
 
 
 def assert_rest(world: World) -> None:
     """Left alone with everything working, a rollout comes to rest within minutes and then costs nothing."""
     world.prometheus = True
     world.run(5)  # a request that a crash left unanswered is answered now; it may be a pause
+    for attempt in range(4):
+        waits = world.status.paused is not None or world.status.phase is Phase.PAUSED
+        if waits or (attempt > 0 and world.status.phase not in REST):
+            world.ask("abort", ident=f"at-last-{attempt}")
+        world.run(120 if attempt == 0 else 30)
+    world.run(30)
     status = world.status
-    if status.paused is not None or status.phase is Phase.PAUSED:
-        world.ask("abort", ident="at-last")
-    world.run(240)
-    status = world.status
-    assert status.phase in (Phase.PROMOTED, Phase.ROLLED_BACK), status.message
+    assert status.phase in REST, status.message
     assert world.weights == {status.stable: 100}
+    assert (world.split.mirror, world.split.matched) == (None, None)
+    assert (world.comparer, world.checks.known) == (None, None)
     for revision, pods in world.pods.items():
         assert pods.desired == (world.spec["replicas"] if revision == status.stable else 0)
     world.run(70)
