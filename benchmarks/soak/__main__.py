@@ -11,10 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from tests.support.cells import Cell, cells
+
 from benchmarks.lab import Lab, connect
 from benchmarks.report import BenchmarkError, table
 from benchmarks.soak.play import Outcome, Play
-from benchmarks.soak.settings import Cell, cells
 from benchmarks.soak.shadow import Cost, cost
 
 HEAD: Final = ("strategy", "router", "event", "ended", "seconds", "requests", "failed", "own", "writes", "of route")

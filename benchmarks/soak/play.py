@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from lab.demo.load import Tally
+from tests.support.cells import Cell
 from tests.support.kube import Kube
 from tests.support.lab import OPERATOR, eventually
-from tests.support.load import Load
 from tests.support.story import API, NAME, Story
 
 from benchmarks.audit import Call
 from benchmarks.lab import Lab
-from benchmarks.soak.settings import Cell
 
 ENDS: Final = ("Completed", "RolledBack", "Aborted", "TimedOut", "Reported")
 LONGEST: Final = 240.0
@@ -56,20 +55,10 @@ class Play:
         self.lab, self.cell, self.namespace = lab, cell, namespace
         self.random = random.Random(seed)  # noqa: S311 - when to kill, not a secret
         self.version = 1
-        self.story = Story(lab.kube, namespace, {})
-        self.story.spec = cell.spec(self.story.host)
+        self.story = Story(lab.kube, namespace, {}, cell)
         self.story.release(1)
         self.story.until(120, phase="Promoted")
-        router = cell.router
-        self.story.load = self.load = Load(
-            lab.kube,
-            namespace,
-            self.story.host if router.host else "",
-            rate,
-            target=router.target(namespace),
-            connections=router.connections,
-            every="1s",
-        )
+        self.load = self.story.start_load(rate, every="1s")
         self.load.wait_for_answers(5 * rate)
 
     def events(self) -> Iterator[tuple[str, Callable[[], str]]]:

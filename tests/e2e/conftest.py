@@ -8,6 +8,7 @@ import httpx
 import pytest
 from lab.paths import GATEWAY
 
+from tests.support.cells import Cell
 from tests.support.kube import Kube, KubeError
 from tests.support.lab import LabDown, connected, eventually
 from tests.support.story import LABEL, Story
@@ -33,10 +34,10 @@ def begin(lab: Kube) -> Iterator[Begin]:
     """Begin a story: version 1 serves, and the gateway answers for it."""
     begun: list[Story] = []
 
-    def run(name: str, version: dict[str, object] | None = None, **spec: object) -> Story:
+    def run(name: str, version: dict[str, object] | None = None, cell: Cell | None = None, **spec: object) -> Story:
         namespace = f"e2e-{name}-{secrets.token_hex(2)}"
         lab.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {LABEL: "e2e"}}})
-        begun.append(Story(lab, namespace, dict(spec)))
+        begun.append(Story(lab, namespace, dict(spec), cell))
         begun[-1].release(1, **(version or {}))
         return begun[-1]
 

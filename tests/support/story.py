@@ -6,6 +6,7 @@ from typing import Any
 
 from lab.demo.load import Tally
 
+from tests.support.cells import ROUTERS, Cell
 from tests.support.kube import Kube
 from tests.support.lab import Object, eventually, operator_log, pods
 from tests.support.load import Load
@@ -41,6 +42,8 @@ class Story:
     namespace: str
     spec: Object = field(default_factory=dict)
     """What it has besides, or instead of, the usual."""
+    cell: Cell | None = None
+    """Strategy and router; None: a canary over the lab's Traefik by Gateway API."""
     load: Load | None = None
     generation: int = 0
 
@@ -60,15 +63,25 @@ class Story:
             },
             "strategy": {**strategy, "guard": {"duration": "5s"}},
             "analysis": {"preset": "traefik"},
+            **(self.cell.spec(self.host) if self.cell else {}),
             **self.spec,
         }
         metadata = {"name": NAME, "namespace": self.namespace}
         stored = self.kube.apply({"apiVersion": API, "kind": "ModelRollout", "metadata": metadata, "spec": spec})
         self.generation = stored["metadata"]["generation"]
 
-    def start_load(self, rate: int) -> Load:
-        """Let clients come, `rate` requests a second."""
-        self.load = Load(self.kube, self.namespace, self.host, rate)
+    def start_load(self, rate: int, every: str = "5s") -> Load:
+        """Let clients come, `rate` requests a second; they tell what they saw `every` so often."""
+        router = self.cell.router if self.cell else ROUTERS["gateway-api/traefik"]
+        self.load = Load(
+            self.kube,
+            self.namespace,
+            self.host if router.host else "",
+            rate,
+            target=router.target(self.namespace),
+            connections=router.connections,
+            every=every,
+        )
         return self.load
 
     def stop_load(self) -> Tally:

@@ -1,7 +1,7 @@
-"""What is soaked: strategies and routers, as the rollouts of each are written."""
+"""Strategies and routers of the lab, as the rollouts of each are written."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.support.load import ENVOY, PATH, TRAEFIK
@@ -44,7 +44,7 @@ def _gateway(namespace: str) -> Callable[[str], Object]:
     }
 
 
-ROUTERS: Final = (
+_ROUTERS: Final = (
     Router("gateway-api/traefik", "traefik", _gateway("gateway"), lambda _: TRAEFIK + PATH, mirrors=False),
     Router("gateway-api/envoy", "envoy-gateway", _gateway("envoy"), lambda _: ENVOY + PATH),
     Router(
@@ -65,6 +65,9 @@ ROUTERS: Final = (
 )
 
 
+ROUTERS: Final = {router.name: router for router in _ROUTERS}
+
+
 def _canary(router: Router) -> Object:
     # Without a gateway the weights follow from the pods, so the defaults are taken.
     steps = {} if router.name == "service" else {"steps": [{"weight": weight} for weight in WEIGHTS]}
@@ -80,7 +83,7 @@ def _shadow(_: Router) -> Object:
     return {"type": "Shadow", "steps": steps, "minStepDuration": "2s", "guard": {"duration": "5s"}}
 
 
-STRATEGIES: Final = (
+_STRATEGIES: Final = (
     Strategy("canary", _canary),
     Strategy("blue-green", _blue_green, reaches="Promoted"),
     Strategy(
@@ -92,17 +95,19 @@ STRATEGIES: Final = (
 )
 
 
+STRATEGIES: Final = {strategy.name: strategy for strategy in _STRATEGIES}
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """A strategy over a router."""
 
     strategy: Strategy
     router: Router
-    more: Object = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """What it is called on the command line and in the table."""
+        """What it is called."""
         return f"{self.strategy.name} {self.router.name}"
 
     def spec(self, host: str) -> Object:
@@ -111,7 +116,6 @@ class Cell:
             "traffic": self.router.traffic(host),
             "strategy": self.strategy.spec(self.router),
             "analysis": {"preset": self.router.preset, "metrics": [dict(one) for one in self.strategy.metrics]},
-            **self.more,
         }
 
 
@@ -119,7 +123,12 @@ def cells() -> tuple[Cell, ...]:
     """Return every combination that there is."""
     return tuple(
         Cell(strategy, router)
-        for strategy in STRATEGIES
-        for router in ROUTERS
+        for strategy in STRATEGIES.values()
+        for router in ROUTERS.values()
         if router.mirrors or strategy.name != "shadow"
     )
+
+
+def cell(strategy: str, router: str) -> Cell:
+    """Return one combination by its names."""
+    return Cell(STRATEGIES[strategy], ROUTERS[router])
