@@ -2,7 +2,14 @@
 
 from typing import Final
 
-from tests.contract.routers import gateway_api, istio, service, traefik
+from tests.contract.routers import example, gateway_api, istio, service, several, traefik
 from tests.contract.routers.case import Case
 
-CASES: Final[tuple[Case, ...]] = (*gateway_api.CASES, *istio.CASES, *traefik.CASES, *service.CASES)
+CASES: Final[tuple[Case, ...]] = (
+    *gateway_api.CASES,
+    *istio.CASES,
+    *traefik.CASES,
+    *service.CASES,
+    *several.CASES,
+    *example.CASES,
+)
