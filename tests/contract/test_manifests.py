@@ -103,6 +103,11 @@ def test_kustomize_sets_the_image_of_a_rollout(api: Kube, tmp_path: Path) -> Non
         ("delete", "", "pods", "", False),
         ("create", "", "pods", "exec", False),
         ("create", "", "events", "", True),
+        ("create", "batch", "jobs", "", True),
+        ("delete", "batch", "jobs", "", True),
+        ("patch", "batch", "jobs", "", False),
+        ("list", "discovery.k8s.io", "endpointslices", "", True),
+        ("get", "", "configmaps", "", True),
         ("get", "", "secrets", "", False),
         ("list", "", "configmaps", "", False),
         ("create", "rbac.authorization.k8s.io", "roles", "", False),
@@ -176,6 +181,10 @@ def test_the_chart_and_the_base_say_the_same(base: list[Object], kind: str, name
         ("--set=extraEnv[0].name=A,extraEnv[0].value=b,imagePullSecrets[0].name=x,nodeSelector.a=b",),
         ("--set=routers={gatewayAPI,istio,traefik,service}",),
         ("--set=routers={service},watchNamespaces={default}",),
+        (
+            "--set=gates.jobs=false,gates.requests=false,gates.secrets=true,gates.allow={https://checks.example.com/model}",
+            "--set=notify.secretName=chat,notify.tokenSecretName=chat",
+        ),
         ('--set-json=tolerations=[{"operator":"Exists"}]', '--set-json=affinity={"nodeAffinity":{}}'),
     ],
     ids=str,
@@ -212,6 +221,17 @@ def test_every_router_comes_with_its_rights_and_no_others(routers: str, groups: 
     assert [one for one in arguments if "--router" in one] == [f"--router={name}" for name in routers.split(",")]
 
 
+@pytest.mark.parametrize(
+    ("value", "resource", "by_default"),
+    [("jobs", "jobs", True), ("requests", "endpointslices", True), ("secrets", "secrets", False)],
+)
+def test_gates_have_the_rights_that_they_are_given(value: str, resource: str, by_default: bool) -> None:
+    assert (resource in str(only(chart(), "ClusterRole"))) is by_default
+    for given in (True, False):
+        role = only(chart(f"--set=gates.{value}={str(given).lower()}"), "ClusterRole")
+        assert (resource in str(role)) is given
+
+
 def test_an_operator_of_some_namespaces_has_no_rights_elsewhere() -> None:
     objects = chart("--set=watchNamespaces={a,b}")
     roles = [one for one in objects if one["kind"] == "Role" and one["metadata"]["name"] == "modelrollout"]
@@ -234,6 +254,8 @@ def test_an_operator_of_some_namespaces_has_no_rights_elsewhere() -> None:
         ("scrapeInterval=15", "/scrapeInterval"),
         ("scrapeInterval=soon", "/scrapeInterval"),
         ("logLevel=loud", "/logLevel"),
+        ("gates.allow={checks.example.com}", "/gates/allow/0"),
+        ("notify.url=chat.example.com", "/notify/url"),
         ("routers={Gateway API}", "/routers/0"),
         ("routers={}", "/routers"),
         ("prometheus.url=prometheus:9090", "/prometheus/url"),
@@ -254,11 +276,18 @@ def test_the_chart_passes_lint() -> None:
 def test_the_operator_understands_the_options_of_the_chart() -> None:
     app = typer.Typer()
     app.command()(operator)
-    objects = chart("--set=trackConfig=true", "--set=watchNamespaces={a,b}")
+    gates = "--set=gates.allow={https://checks.example.com/model}"
+    notify = "--set=notify.url=https://chat.example.com/hooks/x,notify.tokenSecretName=chat"
+    objects = chart("--set=trackConfig=true", "--set=watchNamespaces={a,b}", gates, notify)
     arguments = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
     read = typer.main.get_command(app).make_context("operator", arguments[1:]).params
     assert read["namespace"] == ["a", "b"]
     assert read["router"] == ["gatewayAPI", "service"]
     assert (read["scrape_interval"], read["settle"], read["listen"]) == ("15s", "2s", "0.0.0.0:8081")
     assert read["track_config"]
+    assert read["gate_allow"] == ["https://checks.example.com/model"]
+    assert (read["notify_url"], str(read["notify_token_file"])) == (
+        "https://chat.example.com/hooks/x",
+        "/var/run/notify/token",
+    )
     assert read["leader_elect"]

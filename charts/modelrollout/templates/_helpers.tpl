@@ -133,6 +133,24 @@ capabilities:
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.gates.jobs }}
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, create, delete]
+{{- end }}
+{{- if .Values.gates.requests }}
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list]
+{{- end }}
+{{- if .Values.gates.secrets }}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+{{- end }}
 {{- if .Values.trackConfig }}
 - apiGroups: [""]
   resources: [configmaps, secrets]

@@ -143,7 +143,7 @@ async def test_pods_that_leave_are_not_asked(tmp_path: Path) -> None:
         requests_of(s, {"body": 1})
         s.objects[SLICES]["items"][0]["endpoints"][0]["conditions"] = {"ready": False, "terminating": True}
         await s.open(GATE)
-        assert (await s.over()).message == "1 pods answered as expected"
+        assert (await s.over()).message == "1 pod answered as expected"
         assert [len(server.asked) for server in servers] == [0, 1]
 
 

@@ -81,7 +81,8 @@ class RequestsCheck:
                 return Look(GateState.RUNNING, words, self._tally.numbers(), pace.pods)
             fresh = [pod for pod in pods if pod not in self._passed]
             if not fresh:
-                return Look(GateState.PASSED, f"{len(pods)} pods answered as expected", self._tally.numbers())
+                who = "1 pod" if len(pods) == 1 else f"{len(pods)} pods"
+                return Look(GateState.PASSED, f"{who} answered as expected", self._tally.numbers())
             await self._ask_all(fresh, requests)
             if self._tally.failed:
                 return Look(GateState.FAILED, self._tally.first, self._tally.numbers())
