@@ -58,6 +58,8 @@ class Cluster:
     pods: dict[str, int] = field(default_factory=dict)
     weights: dict[str, int] | None = None
     latch: str | None = None
+    learnt: int = 0
+    """How often the router was asked to learn about its gateways."""
     calls: list[str] = field(default_factory=list)
     announced: list[str] = field(default_factory=list)
     statuses: list[Status] = field(default_factory=list)
@@ -102,6 +104,9 @@ class Cluster:
         return "ImagePullBackOff: no such image", False
 
     # ports.TrafficRouter
+
+    async def learn(self, rollout: ModelRollout) -> None:
+        self.learnt += 1
 
     def check(self, rollout: ModelRollout) -> None:
         """Any rollout can be routed."""

@@ -55,6 +55,19 @@ async def test_an_event_that_cannot_be_written_holds_nothing_up_and_is_written_l
     assert cluster.announced == ["Started", "Promoted"]
 
 
+async def test_gateways_are_asked_about_for_a_rollout_that_moves_and_for_none_at_rest() -> None:
+    cluster = Cluster()
+    operator = Operator(cluster)
+    await operator.settle()
+    learnt = cluster.learnt
+    assert learnt > 0
+    await operator.look()
+    assert cluster.learnt == learnt
+    cluster.edit(replicas=3)
+    await operator.look()
+    assert cluster.learnt == learnt + 1
+
+
 async def test_no_write_without_the_lease() -> None:
     cluster = Cluster()
     operator = Operator(cluster, may_write=lambda: False)
