@@ -1,4 +1,8 @@
-"""The command line: `python -m benchmarks.serving`. Its last line is the ratio at one row."""
+"""The command line: `python -m benchmarks.serving`. Its last line is the ratio at one row.
+
+All servers run at once and are asked in turn, a short while each time: other work on the machine then meets all of
+them alike, and medians over the rounds can be compared.
+"""
 
 import argparse
 import csv
@@ -8,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -25,15 +30,15 @@ ROUNDING: Final = 1e-6
 
 @dataclass
 class Row:
-    """What was measured of a server, by round; `rates`, `per_core` and `p99` by rows in a request.
+    """What was measured of a server; `rates`, `per_core` and `p99` by rows in a request, each by round.
 
     `per_core` is answers for each second of processor that the server used. On an idle machine it is the rate of a
     server that fills its core; on a busy one it is the fairer number, as others' work slows fast servers most.
     """
 
     server: Server
-    ready: list[float] = field(default_factory=list)
-    resident: list[float] = field(default_factory=list)
+    ready: float = 0.0
+    resident: float = 0.0
     rates: dict[int, list[float]] = field(default_factory=lambda: {size: [] for size in SIZES})
     per_core: dict[int, list[float]] = field(default_factory=lambda: {size: [] for size in SIZES})
     p99: dict[int, list[float]] = field(default_factory=lambda: {size: [] for size in SIZES})
@@ -50,8 +55,8 @@ class Row:
 def main() -> int:
     """Measure, print a table and the ratios; exit with 1 when something could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=5, help="how long each measurement lasts")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each server is measured")
+    parser.add_argument("--seconds", type=int, default=3, help="how long each measurement lasts")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each server is measured")
     parser.add_argument("--only", default="", help="measure servers whose name holds this text, and model-server")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="environments and models are kept there")
     parser.add_argument("--json", type=Path, help="also write the numbers there")
@@ -79,24 +84,34 @@ def _measure(given: argparse.Namespace) -> list[Row]:
         stage.environment(row.server)
     requests = {size: load.body(rows) for size, rows in _models(stage).items()}
     wanted: dict[str, list[float]] = {}
-    for number in range(given.rounds):
+    with ExitStack() as started:
+        servers = []
         for row in chosen:
-            with stage.running(row.server) as running:
-                _check(row.server, running, requests[SIZES[-1]], wanted)
-                row.ready.append(running.ready_after)
+            running = started.enter_context(stage.running(row.server))
+            _check(row.server, running, requests[SIZES[-1]], wanted)
+            row.ready = running.ready_after
+            servers.append(running)
+        for number in range(given.rounds):
+            for row, running in zip(chosen, servers, strict=True):
                 for size in SIZES:
-                    load.measure(running.url, requests[size], 1, given.folder)
-                    before = running.cpu()
-                    found = load.measure(running.url, requests[size], given.seconds, given.folder)
-                    row.per_core[size].append(found.requests / max(running.cpu() - before, 0.01))
-                    if found.failed:
-                        raise BenchmarkError(f"{row.server.name}: {found.failed} answers were errors")
-                    row.rates[size].append(found.rate)
-                    row.p99[size].append(found.p99)
-                row.resident.append(running.resident())
-            rates = ", ".join(f"{size} rows {row.rates[size][-1]:,.0f}/s" for size in SIZES)
-            _say(f"round {number + 1}: {row.server.name}: {rates}")
+                    _round(row, running, size, requests[size], given)
+                rates = ", ".join(f"{size} rows {row.rates[size][-1]:,.0f}/s" for size in SIZES)
+                _say(f"round {number + 1}: {row.server.name}: {rates}")
+        for row, running in zip(chosen, servers, strict=True):
+            row.resident = running.resident()
     return chosen
+
+
+def _round(row: Row, running: Running, size: int, request: str, given: argparse.Namespace) -> None:
+    if not row.rates[size]:
+        load.measure(running.url, request, 1, given.folder)
+    before = running.cpu()
+    found = load.measure(running.url, request, given.seconds, given.folder)
+    row.per_core[size].append(found.requests / max(running.cpu() - before, 0.01))
+    if found.failed:
+        raise BenchmarkError(f"{row.server.name}: {found.failed} answers were errors")
+    row.rates[size].append(found.rate)
+    row.p99[size].append(found.p99)
 
 
 def _models(stage: Stage) -> dict[int, list[list[float]]]:
@@ -143,8 +158,7 @@ def _print(rows: list[Row]) -> None:
         speed = " | ".join(
             f"{row.rate(size):,.0f} | {row.core(size):,.0f} | {statistics.median(row.p99[size]):.2f}" for size in SIZES
         )
-        ready, resident = statistics.median(row.ready), statistics.median(row.resident)
-        print(f"| {row.server.name} | {speed} | {ready:.2f} | {resident:.0f} |")
+        print(f"| {row.server.name} | {speed} | {row.ready:.2f} | {row.resident:.0f} |")
     for name, among in (("FastAPI by hand", ("FastAPI",)), ("the best of MLServer and KServe", ("MLServer", "KServe"))):
         others = [row for row in rows if row.server.name.startswith(among)]
         for size in reversed(SIZES) if others else ():

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -24,26 +24,12 @@ START_S: Final = 90.0
 SERVER_CORE, LOAD_CORE = "0", "1"
 
 
-def _free() -> int:
-    """Return a port that is free, as are the two after it: MLServer takes three."""
-    for first in range(18080, 19000, 3):
-        try:
-            for port in range(first, first + 3):
-                socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return first
-    raise BenchmarkError("no port from 18080 to 19000 is free")
-
-
-PORT: Final = _free()
-
-
 @dataclass(frozen=True)
 class Server:
     """A server; `packages` are installed by pip into an environment of its own.
 
-    In `command` and `environment` `{model}` is the folder of the model, `{port}` the port and `{here}` this folder.
+    In `command`, `environment` and `files` `{model}` is the folder of the model, `{folder}` one of the server's own,
+    `{port}` its port, `{port1}` and `{port2}` two more that are free, and `{here}` this folder.
     """
 
     name: str
@@ -54,7 +40,8 @@ class Server:
     ours: bool = False
 
 
-_MLSERVER = {"debug": False, "parallel_workers": 0, "http_port": PORT, "grpc_port": PORT + 1, "metrics_port": PORT + 2}
+_PORTS = {"http_port": "{port}", "grpc_port": "{port1}", "metrics_port": "{port2}"}
+_MLSERVER = {"debug": False, "parallel_workers": 0, **_PORTS}
 
 
 def _mlserver(name: str, package: str, implementation: str, file: str) -> Server:
@@ -115,7 +102,7 @@ class Stage:
 
     def environment(self, server: Server) -> Path:
         """Return the folder of a server's programs, installed when it is not there yet."""
-        home = self.folder / "-".join(server.packages).replace("/", "_").replace(str(REPOSITORY).replace("/", "_"), "")
+        home = self.folder / _home(server)
         done = home / ".done"
         if server.ours or not done.exists():
             if not done.exists():
@@ -133,12 +120,13 @@ class Stage:
 
         Raises BenchmarkError when it does not become ready.
         """
-        folder = self.folder / "run"
+        folder = self.folder / "run" / server.name.replace(" ", "-")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+        port, port1, port2 = _free(3)
         known = {
-            "bin": str(self.environment(server)), "folder": str(folder), "model": str(self.model),
-            "port": str(PORT), "here": str(HERE),
+            "bin": str(self.folder / _home(server) / "bin"), "folder": str(folder), "model": str(self.model),
+            "port": str(port), "port1": str(port1), "port2": str(port2), "here": str(HERE),
         }  # fmt: skip
         for name, content in server.files.items():
             text = json.dumps(content)
@@ -154,7 +142,7 @@ class Stage:
                 command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
             )
             try:
-                url = f"http://127.0.0.1:{PORT}"
+                url = f"http://127.0.0.1:{port}"
                 _wait(url, process, server, folder / "log")
                 yield Running(url, process.pid, time.monotonic() - began)
             finally:
@@ -165,6 +153,17 @@ class Stage:
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
+
+
+def _home(server: Server) -> str:
+    return "-".join(server.packages).replace("/", "_").replace(str(REPOSITORY).replace("/", "_"), "")
+
+
+def _free(count: int) -> list[int]:
+    """Return ports that are free; all are held until all are found."""
+    with ExitStack() as held:
+        found = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in found]
 
 
 def _wait(url: str, process: "subprocess.Popen[bytes]", server: Server, log: Path) -> None:
