@@ -290,6 +290,18 @@ async def test_a_hook_that_says_fail_rolls_back_and_people_are_told(api: Kube, n
             )
 
 
+async def test_a_hook_whose_url_was_mended_is_asked_there(api: Kube, namespace: str) -> None:
+    async with Server().serving() as hook, operator(api, namespace, gate_allow=(hook.url,)) as story:
+        hook.says(503)
+        stable = await begin(story, steps({"webhook": {"url": f"{hook.url}/wrong", "retries": 0}}))
+        await story.until("an error", lambda status: status["gate"]["state"] == "Error")
+        hook.says(200)
+        mended = steps({"webhook": {"url": f"{hook.url}/right", "retries": 0}})
+        await story.apply(rollout(namespace, "model:2", strategy=mended))
+        await story.until("promoted", lambda s: s["phase"] == "Promoted" and s["stable"] != stable)
+        assert hook.asked[-1].path == "/right"
+
+
 async def test_an_abort_takes_the_job_with_it(api: Kube, namespace: str) -> None:
     jobs = Jobs(api, namespace)
     strategy = steps({"job": {"template": {"spec": {"containers": [EVALUATE]}}}})

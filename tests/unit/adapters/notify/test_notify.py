@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from modelrollout.adapters.notify import Notices
+from modelrollout.adapters.notify import Notices, installed
 from modelrollout.adapters.notify.webhook import sender, url_of
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.status import Move
+from modelrollout.ports import TerminalError
 from tests.unit.adapters.gates.stage import Server, rollout
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -139,6 +140,28 @@ async def test_listeners_of_other_packages(caplog: pytest.LogCaptureFixture) -> 
         assert counts == {"failed": 1, "sent": 2}
         assert "notifier broken not told of RolledBack: RuntimeError" in caplog.text
         assert "hunter2" not in caplog.text
+
+
+def package(folder: Path, point: str) -> None:
+    (folder / "their_notifier.py").write_text("def tell(rollout, move): pass\n")
+    info = folder / "their_notifier-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-notifier\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[modelrollout.notifiers]\npager = {point}\n")
+
+
+def test_another_package_brings_a_notifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert installed() == {}
+    package(tmp_path, "their_notifier:tell")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert installed()["pager"].__name__ == "tell"
+
+
+def test_a_notifier_that_cannot_be_loaded_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package(tmp_path, "their_notifier:call")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(TerminalError, match=r"notifier pager \(their_notifier:call\): AttributeError"):
+        installed()
 
 
 @pytest.mark.parametrize("url", ["chat.example.com", "ftp://chat.example.com", "https://", "https://[", ""])

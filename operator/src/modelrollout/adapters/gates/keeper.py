@@ -28,6 +28,8 @@ class Held:
     check: Check
     result: GateResult
     task: asyncio.Task[None] | None = None
+    left: bool = False
+    """Nobody looks at it any more; what is left of it is yet to be stopped."""
 
 
 class GateKeeper:
@@ -56,7 +58,7 @@ class GateKeeper:
         """Begin a check, or look after one that was begun; see ports.Gates."""
         key = _key(rollout)
         held = self._held.get(key)
-        if held is not None and held.result.id == gate.id:
+        if held is not None and held.result.id == gate.id and not held.left:
             return
         self.forget(key)
         check = self._check(Case(self._api, rollout, gate, self._pace))
@@ -71,6 +73,9 @@ class GateKeeper:
         if held is None or held.result.id != ident:
             return
         _cancel(held)
+        if held.task is not None:
+            # A Job that is being created must be there before it can be deleted.
+            await asyncio.wait([held.task])
         if held.result.state not in OVER:
             try:
                 await held.check.stop()
@@ -146,5 +151,6 @@ def _key(rollout: ModelRollout) -> Key:
 
 
 def _cancel(held: Held) -> None:
+    held.left = True
     if held.task is not None:
         held.task.cancel()

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.status import Move
+from modelrollout.ports import TerminalError
 
 GROUP: Final = "modelrollout.notifiers"
 WAITING: Final = 1000
@@ -78,5 +79,12 @@ class NotTold(Exception):
 
 
 def installed() -> dict[str, Listener]:
-    """Return the listeners that other packages bring, by name."""
-    return {point.name: point.load() for point in entry_points(group=GROUP)}
+    """Return the listeners that other packages bring, by name. TerminalError where one cannot be loaded."""
+    found = {}
+    for point in entry_points(group=GROUP):
+        try:
+            found[point.name] = point.load()
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise TerminalError(f"notifier {point.name} ({point.value}): {what}; mend or remove its package") from None
+    return found

@@ -1,5 +1,7 @@
 """`gate`: wait for an outside check. What it says counts; that it cannot be asked never does."""
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from typing import Final
@@ -16,8 +18,15 @@ NUMBERS: Final = 32
 
 
 def gate_id(draft: Draft, index: int) -> str:
-    """Return the identity of the check of a step: a retried rollout asks anew, a restarted operator does not."""
-    return f"{draft.status.candidate}-{draft.status.attempt}-{index}"
+    """Return the identity of the check of a step: a retried rollout asks anew, a restarted operator does not.
+
+    A check that was changed, for instance to mend its URL, is another one.
+    """
+    gate = draft.steps[index].gate
+    # Only what was written: a field that a later version brings must not make every running check another one.
+    content = gate.model_dump(mode="json", by_alias=True, exclude_unset=True) if gate else {}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return f"{draft.status.candidate}-{draft.status.attempt}-{index}-{digest[:8]}"
 
 
 def advance(draft: Draft, step: Step, current: StepStatus) -> bool:
