@@ -9,7 +9,6 @@ from modelrollout.adapters.routers.cookies import cookie_pattern, cookies_of
 from modelrollout.adapters.routers.owning import Object, target_in
 from modelrollout.core.revision import object_name
 from modelrollout.core.split import Matched, Mirror, Split
-from modelrollout.ports import TerminalError
 
 COOKIE: Final = "cookie"
 
@@ -32,18 +31,21 @@ def route(rollout: str, entry: Mapping[str, Any], split: Split) -> Object:
 def matching(rollout: str, name: str, entry: Mapping[str, Any], split: Split) -> Object | None:
     """Return the HTTP route to stand before another, for requests of it that a split matches; None without a match.
 
-    TerminalError where the other route matches one of these headers itself.
+    ValueError, naming the header, where the other route matches one of these headers itself.
     """
     matched = split.matched
     if matched is None:
         return None
     before = route(rollout, entry, Split({matched.revision: 100}))
-    matches = [_both(match, matched, str(entry.get("name", ""))) for match in entry.get("match") or [{}]]
+    matches = [_both(match, matched) for match in entry.get("match") or [{}]]
     return {**before, "name": name, "match": matches}
 
 
 def adopted(rollout: str, name: str, entry: Mapping[str, Any], split: Split) -> tuple[Object, Object | None]:
-    """Return an HTTP route of somebody else as it should be, and ours, of this name, that has to stand before it."""
+    """Return an HTTP route of somebody else as it should be, and ours, of this name, that has to stand before it.
+
+    ValueError as of `matching`.
+    """
     return route(rollout, entry, split), matching(rollout, name, entry, split)
 
 
@@ -69,7 +71,7 @@ def _target(rollout: str, one: Mapping[str, Any]) -> str | None:
     return target_in(rollout, str((one.get("destination") or {}).get("host", "")))
 
 
-def _both(match: Mapping[str, Any], matched: Matched, route_name: str) -> Object:
+def _both(match: Mapping[str, Any], matched: Matched) -> Object:
     """Return a match that asks for what another does, and for our headers and cookies.
 
     Its name, which shows in access logs, keeps the headers as they were written: Istio wants them in lower case.
@@ -79,10 +81,7 @@ def _both(match: Mapping[str, Any], matched: Matched, route_name: str) -> Object
         ours[COOKIE] = {"regex": cookie_pattern(matched.cookies)}
     theirs = match.get("headers") or {}
     if both := sorted(name for name in theirs if name.lower() in ours):
-        raise TerminalError(
-            f"HTTP route {route_name!r} of the VirtualService matches header {both[0]!r} itself, which a step matches"
-            " too; match another header, or use weight"
-        )
+        raise ValueError(both[0])
     named = ",".join(name for name, _ in matched.headers) or COOKIE
     return {**copy.deepcopy(dict(match)), "name": named, "headers": {**theirs, **ours}}
 

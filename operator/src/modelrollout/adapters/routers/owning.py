@@ -68,6 +68,11 @@ class Owned:
         raw = self._routes.get(resource, rollout.metadata.namespace, name)
         return raw if raw is not None and objects.is_ours(raw, {NAME_LABEL: rollout.metadata.name}) else None
 
+    def made(self, resource: Resource, rollout: ModelRollout, name: str) -> Mapping[str, Any] | None:
+        """Return an object that we made; None for one that only got our label, such as one that people handed over."""
+        raw = self.find(resource, rollout, name)
+        return raw if raw is not None and objects.is_ours(raw, {objects.MANAGED_BY: "modelrollout"}) else None
+
     async def write(self, resource: Resource, rollout: ModelRollout, body: Object, *, sole: bool = False) -> None:
         """Apply an object; TerminalError where one of that name is somebody else's.
 
@@ -83,8 +88,8 @@ class Owned:
         self._routes.event(resource, "MODIFIED", written)
 
     async def drop(self, resource: Resource, rollout: ModelRollout, name: str) -> None:
-        """Delete an object of the rollout; one that is not there, or was made anew, is fine."""
-        raw = self.find(resource, rollout, name)
+        """Delete an object that we made; one that is not there, or was made anew, is fine."""
+        raw = self.made(resource, rollout, name)
         if raw is None:
             return
         try:

@@ -27,3 +27,9 @@ def steps(rollout: ModelRollout, kind: str) -> Iterator[tuple[str, Step]]:
         if step.kind == kind:
             place = f"steps[{index}]" if written else f"type {rollout.spec.strategy.type}"
             yield f"spec.strategy.{place} ({step.name})", step
+
+
+def preview_hostnames(rollout: ModelRollout) -> list[str]:
+    """Return the host names of the preview route; none: there is no such route."""
+    preview = rollout.spec.traffic.preview
+    return list(preview.hostnames) if preview else []

@@ -17,7 +17,7 @@ from modelrollout.adapters.kubernetes.errors import NotFound
 from modelrollout.adapters.kubernetes.preview import preview_name
 from modelrollout.adapters.kubernetes.resources import PODS, SERVICES, Resource
 from modelrollout.adapters.routers.owning import Object, Owned, annotation, head, latch_of, same
-from modelrollout.adapters.routers.refusing import STICKY, refusal, steps
+from modelrollout.adapters.routers.refusing import STICKY, preview_hostnames, refusal, steps
 from modelrollout.api.base import GROUP, NAME_LABEL, REVISION_LABEL
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import PlainService
@@ -59,6 +59,12 @@ class ServiceRouter:
         if service_name(rollout) in (preview_name(meta.name), object_name(meta.name, COMPARER)):
             why = "cannot take a name that another Service of the rollout has"
             raise refusal(rollout, NAME, "spec.traffic.service.name", why, "give another name")
+        if preview_hostnames(rollout) and len(rollout.spec.traffic.routers) == 1:
+            why = "knows no host names"
+            remedy = (
+                "remove hostnames (the preview's own Service stays), or add a gateway (spec.traffic.gatewayAPI, ...)"
+            )
+            raise refusal(rollout, NAME, "spec.traffic.preview.hostnames", why, remedy)
         if strategy.sticky is not None:
             remedy = "remove sticky, or split with spec.traffic.traefik"
             raise refusal(rollout, NAME, STICKY, "knows no cookies", remedy)
@@ -144,7 +150,7 @@ def _settings(rollout: ModelRollout) -> PlainService:
     settings = rollout.spec.traffic.service
     if settings is None:
         meta = rollout.metadata
-        raise TerminalError(f"ModelRollout {meta.namespace}/{meta.name}: spec.traffic.service is missing; give it")
+        raise TerminalError(f"ModelRollout {meta.namespace}/{meta.name}: spec.traffic.service is missing; add it")
     return settings
 
 
