@@ -91,7 +91,7 @@ def _their_rules(kind: str) -> list[Object]:
         "type": "RequestHeaderModifier",
         "requestHeaderModifier": {"set": [{"name": "X-Team", "value": "risk"}]},
     }
-    mirrored = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "audit", "port": 80}}}
+    mirrored = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "fraud-audit", "port": 80}}}
     header = [{"headers": [{"name": "X-Region", "value": "eu"}]}]
     if kind == "GRPCRoute":
         other: Object = {"name": "other", "matches": [{"method": {"service": "other.Service"}}]}
@@ -116,7 +116,7 @@ def _not_ours(spec: Object) -> object:
             rule["filters"] = [
                 one
                 for one in rule["filters"]
-                if not one.get("requestMirror", {}).get("backendRef", {}).get("name", "").startswith("fraud-")
+                if one.get("requestMirror", {}).get("backendRef", {}).get("name", "fraud-audit") == "fraud-audit"
             ]
     return spec
 

@@ -7,7 +7,7 @@ import pytest
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.resources import GRPC_ROUTES, HTTP_ROUTES
 from modelrollout.core.split import COMPARER, Matched, Mirror, Split
-from modelrollout.ports import TerminalError
+from modelrollout.ports import ConflictError, TerminalError
 from tests.contract.routers.case import CANDIDATE, STABLE, STRATEGIES, Case, Setting
 from tests.contract.routers.gateway_api import CASES, PARENTS, accept, answer, parent
 from tests.support.kube import Kube, Object
@@ -333,3 +333,13 @@ async def test_a_header_that_the_rule_matches_itself_cannot_be_matched_again(ado
 
 async def test_both_kinds_are_watched(setting: Setting) -> None:
     assert {HTTP_ROUTES, GRPC_ROUTES} <= set(setting.routers.resources)
+
+
+async def test_a_patch_of_an_older_state_is_a_conflict(adopted: Setting) -> None:
+    version = adopted.raw()["metadata"]["resourceVersion"]
+    adopted.annotate(team="other")
+    before = adopted.raw()
+    operation = {"op": "remove", "path": "/spec/rules/1/backendRefs"}
+    with pytest.raises(ConflictError):
+        await adopted.connection.patch(HTTP_ROUTES, adopted.key.namespace, "shop", version, [operation])
+    assert adopted.raw() == before

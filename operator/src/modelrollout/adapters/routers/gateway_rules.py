@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from modelrollout.adapters.kubernetes.objects import SERVICE_PORT
 from modelrollout.adapters.routers.cookies import cookie_pattern, cookies_of
+from modelrollout.adapters.routers.owning import target_in
 from modelrollout.core.revision import object_name
 from modelrollout.core.split import Matched, Mirror, Pairs, Split
 
@@ -39,15 +40,14 @@ def rules_of(rollout: str, base: Mapping[str, Any], split: Split, name: str) -> 
 
 def split_of(rollout: str, rules: Sequence[Mapping[str, Any]], before: Mapping[str, Any] | None) -> Split:
     """Return what rules say, as far as it is about the rollout's revisions; `before` stands before the first."""
-    prefix = object_name(rollout, "")
     weights = {
-        name.removeprefix(prefix): int(backend.get("weight", 1))
+        target: int(backend.get("weight", 1))
         for rule in rules
         for backend in rule.get("backendRefs") or []
-        if (name := str(backend.get("name", ""))).startswith(prefix)
+        if (target := _target(rollout, backend)) is not None
     }
     mirrors = (_mirror_of(rollout, one) for rule in rules for one in rule.get("filters") or [])
-    matched = None if before is None else _matched_of(prefix, rules[0] if rules else {}, before)
+    matched = None if before is None else _matched_of(rollout, rules[0] if rules else {}, before)
     return Split(weights, next((one for one in mirrors if one is not None), None), matched)
 
 
@@ -73,11 +73,9 @@ def _mirror(rollout: str, mirror: Mirror) -> Object:
 
 
 def _mirror_of(rollout: str, one: Mapping[str, Any]) -> Mirror | None:
-    told, prefix = one.get("requestMirror") or {}, object_name(rollout, "")
-    name = str((told.get("backendRef") or {}).get("name", ""))
-    if not name.startswith(prefix):
-        return None
-    return Mirror(int(told.get("percent", 100)), name.removeprefix(prefix))
+    told = one.get("requestMirror") or {}
+    target = _target(rollout, told.get("backendRef") or {})
+    return None if target is None else Mirror(int(told.get("percent", 100)), target)
 
 
 def _headers(matched: Matched) -> Iterator[Object]:
@@ -96,12 +94,16 @@ def _narrowed(match: Mapping[str, Any], headers: list[Object]) -> Object:
     return {**match, "headers": [*theirs, *headers]}
 
 
-def _matched_of(prefix: str, rule: Mapping[str, Any], before: Mapping[str, Any]) -> Matched | None:
+def _target(rollout: str, backend: Mapping[str, Any]) -> str | None:
+    return target_in(rollout, str(backend.get("name", "")))
+
+
+def _matched_of(rollout: str, rule: Mapping[str, Any], before: Mapping[str, Any]) -> Matched | None:
     """Return what the rule before a rule asks for in addition; None where it leads to none of ours."""
     theirs = _first_headers(rule)
     added = [one for one in _first_headers(before) if one not in theirs]
-    names = [str(one.get("name", "")) for one in before.get("backendRefs") or []]
-    revision = next((name.removeprefix(prefix) for name in names if name.startswith(prefix)), None)
+    targets = (_target(rollout, one) for one in before.get("backendRefs") or [])
+    revision = next((target for target in targets if target is not None), None)
     if revision is None:
         return None
     cookies: Pairs = ()
