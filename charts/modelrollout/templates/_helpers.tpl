@@ -116,10 +116,7 @@ capabilities:
 {{- end }}
 {{- if has "istio" .Values.routers }}
 - apiGroups: [networking.istio.io]
-  resources: [virtualservices]
-  verbs: [get, list, watch, create, patch]
-- apiGroups: [networking.istio.io]
-  resources: [destinationrules]
+  resources: [virtualservices, destinationrules]
   verbs: [get, list, watch, create, patch, delete]
 {{- end }}
 {{- if has "traefik" .Values.routers }}

@@ -79,6 +79,8 @@ class Case:
     """Returns the part of the spec that is not ours: no write of ours changes it."""
     accept: Callable[["Setting"], None] | None = None
     """Plays the gateway: confirms the objects as they are now. None: accepted as it is written."""
+    previews: bool = False
+    """Whether it makes a route to the preview, where host names are given for it."""
     share: int = 5
     """A weight that the router can give to the candidate."""
     spec: Object = field(default_factory=dict)

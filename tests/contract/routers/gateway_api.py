@@ -154,6 +154,7 @@ def _cases(resource: Resource) -> tuple[Case, ...]:
         theirs={"hostnames": ["theirs.example.com"]},
         can=can,
         edits=OWN_EDITS,
+        previews=True,
         accept=accept,
     )
     adopted = Case(

@@ -110,6 +110,7 @@ CASES: Final = (
         theirs={"hosts": ["theirs.example.com"], "http": [{"route": [_to("theirs")]}]},
         can=frozenset({MIRROR, MATCH}),
         edits=OWN_EDITS,
+        previews=True,
         kept=lambda spec: {key: value for key, value in spec.items() if key not in ("hosts", "gateways", "http")},  # type: ignore[attr-defined]
     ),
     Case(
@@ -120,6 +121,7 @@ CASES: Final = (
         theirs={"hosts": ["theirs.example.com"], "http": [{"route": [_to("theirs")]}]},
         can=frozenset({MIRROR, MATCH}),
         edits=OWN_EDITS,
+        previews=True,
     ),
     Case(
         name="VirtualService adopted",

@@ -18,6 +18,7 @@ CASES: Final = (
         theirs={"hostnames": ["theirs.example.com"]},
         can=frozenset({MIRROR, MATCH}),
         edits=OWN_EDITS,
+        previews=True,
         accept=accept,
     ),
 )

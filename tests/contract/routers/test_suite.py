@@ -116,6 +116,19 @@ async def test_what_a_router_cannot_do_is_refused_by_name_place_and_remedy(make:
         setting.router.check(wanted)
 
 
+async def test_host_names_of_a_preview_are_routed_or_refused(setting: Setting) -> None:
+    traffic = {**setting.case.traffic, "preview": {"hostnames": ["preview.example.com"]}}
+    setting.rollout = setting.with_spec(traffic=traffic)
+    if not setting.case.previews:
+        with pytest.raises(TerminalError, match=rf"preview.hostnames: router {setting.case.router} .*; \w+"):
+            setting.router.check(setting.rollout)
+        return
+    setting.router.check(setting.rollout)
+    await setting.set(setting.case.split)
+    assert "preview.example.com" in setting.told()
+    assert setting.route().current
+
+
 async def test_a_plain_canary_is_never_refused(setting: Setting) -> None:
     steps = {"steps": [{"pause": {}}, {"weight": setting.case.share}, {"switch": {}}]}
     setting.router.check(setting.with_spec(strategy=steps))

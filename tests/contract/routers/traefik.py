@@ -59,5 +59,6 @@ CASES: Final = (
         theirs=THEIRS,
         can=frozenset({MIRROR, MATCH, STICKY}),
         edits=EDITS,
+        previews=True,
     ),
 )

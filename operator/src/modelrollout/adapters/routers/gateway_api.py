@@ -9,9 +9,9 @@ from modelrollout.adapters.kubernetes.resources import GRPC_ROUTES, HTTP_ROUTES,
 from modelrollout.adapters.routers.cookies import cookie_pattern
 from modelrollout.adapters.routers.features import Features, Place
 from modelrollout.adapters.routers.gateway_adopted import AdoptedRoutes
-from modelrollout.adapters.routers.gateway_own import OwnRoutes, hostnames
+from modelrollout.adapters.routers.gateway_own import OwnRoutes
 from modelrollout.adapters.routers.gateway_rules import COOKIE, LONGEST_VALUE
-from modelrollout.adapters.routers.refusing import STICKY, refusal, steps
+from modelrollout.adapters.routers.refusing import PREVIEW, STICKY, preview_hostnames, refusal, steps
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.strategy import Match
 from modelrollout.api.traffic import GatewayAPI
@@ -45,10 +45,10 @@ class GatewayApiRouter:
         if rollout.spec.strategy.sticky is not None:
             why = "cannot keep clients with one revision: no stable field of the Gateway API says so"
             raise refusal(rollout, NAME, STICKY, why, "remove sticky, or route by spec.traffic.traefik")
-        if gateway.route is not None and hostnames(rollout):
+        if gateway.route is not None and preview_hostnames(rollout):
             why = "makes no preview route beside a route that somebody else owns"
             remedy = "remove hostnames, and let a route of yours lead to the Service of the preview"
-            raise refusal(rollout, NAME, "spec.traffic.preview.hostnames", why, remedy)
+            raise refusal(rollout, NAME, PREVIEW, why, remedy)
         for place, step in steps(rollout, "match"):
             _check_match(rollout, place, step.match or Match.model_construct())
         if gateway.kind == "HTTPRoute":

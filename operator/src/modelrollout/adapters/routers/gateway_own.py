@@ -13,6 +13,7 @@ from modelrollout.adapters.kubernetes.resources import GRPC_ROUTES, HTTP_ROUTES,
 from modelrollout.adapters.routers import gateway_status as status
 from modelrollout.adapters.routers.gateway_rules import Object, rules_of, service, split_of
 from modelrollout.adapters.routers.owning import Owned, head, latch_of, same
+from modelrollout.adapters.routers.refusing import preview_hostnames
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import GatewayAPI
 from modelrollout.core.observed import Route
@@ -67,13 +68,7 @@ class OwnRoutes:
         One that is no longer wanted is detached from its gateways: routes are never deleted by us.
         """
         held = self._owned.find(KINDS[gateway.kind], rollout, preview_name(rollout.metadata.name))
-        return held or {} if hostnames(rollout) else held
-
-
-def hostnames(rollout: ModelRollout) -> list[str]:
-    """Return the host names of the preview route; none: there is no such route."""
-    preview = rollout.spec.traffic.preview
-    return list(preview.hostnames) if preview else []
+        return held or {} if preview_hostnames(rollout) else held
 
 
 def route(rollout: ModelRollout, gateway: GatewayAPI, split: Split, latch: str | None) -> Object:
@@ -88,9 +83,9 @@ def route(rollout: ModelRollout, gateway: GatewayAPI, split: Split, latch: str |
 def preview_route(rollout: ModelRollout, gateway: GatewayAPI) -> Object:
     """Return the apply body of the preview's route; without host names for it, of one that no gateway serves."""
     name = rollout.metadata.name
-    parents = _parents(gateway) if hostnames(rollout) else []
+    parents = _parents(gateway) if preview_hostnames(rollout) else []
     rule = {**_base(gateway), "backendRefs": [service(name, PREVIEW, 1)]}
-    spec = _spec(parents, hostnames(rollout), [rule])
+    spec = _spec(parents, preview_hostnames(rollout), [rule])
     return {**head(KINDS[gateway.kind], rollout, preview_name(name)), "spec": spec}
 
 

@@ -9,6 +9,7 @@ from modelrollout.core.strategies import steps_of
 from modelrollout.ports import TerminalError
 
 STICKY: Final = "spec.strategy.sticky"
+PREVIEW: Final = "spec.traffic.preview.hostnames"
 
 
 def refusal(rollout: ModelRollout, router: str, place: str, why: str, remedy: str) -> TerminalError:

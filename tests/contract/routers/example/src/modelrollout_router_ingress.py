@@ -12,7 +12,7 @@ from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.objects import SERVICE_PORT
 from modelrollout.adapters.kubernetes.resources import Resource
 from modelrollout.adapters.routers.owning import Owned, annotation, head, latch_of, same
-from modelrollout.adapters.routers.refusing import STICKY, refusal, steps
+from modelrollout.adapters.routers.refusing import PREVIEW, STICKY, preview_hostnames, refusal, steps
 from modelrollout.api.resource import ModelRollout
 from modelrollout.core.observed import Route
 from modelrollout.core.revision import object_name
@@ -37,6 +37,9 @@ class IngressRouter:
 
     def check(self, rollout: ModelRollout) -> None:
         """Refuse what weights alone cannot do."""
+        if preview_hostnames(rollout):
+            remedy = "remove hostnames, and let an Ingress of yours lead to the Service of the preview"
+            raise refusal(rollout, NAME, PREVIEW, "makes no preview route", remedy)
         if not isinstance(_settings(rollout).get("host"), str):
             place = "spec.traffic.plugin.settings.host"
             raise refusal(rollout, NAME, place, "needs a host name", "give the host of the Ingress")
