@@ -122,7 +122,7 @@ def _split(url: str) -> tuple[tuple[str, str, int], str]:
     parts = urlsplit(url)
     dots = {".", ".."} & set(parts.path.split("/"))
     if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc or "%" in parts.path or dots:
-        raise ValueError(f"{parts.hostname or 'it'!r} must be a plain URL such as https://checks.example.com/model")
+        raise ValueError(f"{parts.hostname or 'a hook'} must be a plain URL such as https://checks.example.com/model")
     if parts.query or parts.fragment:
         raise ValueError("an allowed URL holds no query; remove what follows the path")
     return (parts.scheme, parts.hostname.lower(), _port(parts)), parts.path.rstrip("/")
