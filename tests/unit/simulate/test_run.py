@@ -98,7 +98,8 @@ def test_times_begin_with_the_first_traffic_of_the_last_template():
     text = "traffic: {rps: 100}\nevents: [{kind: newTemplate, at: 3m}]"
     result = Run(prepare(rollout(), scenario(text)), 0, 0).play()
     assert result.outcome == "promoted"
-    assert result.first == pytest.approx(200.0, abs=5.0)
+    # The pods of the candidate that is given up make room first.
+    assert 200.0 < (result.first or 0.0) < 215.0
 
 
 def test_a_restarted_operator_goes_on_from_its_status():

@@ -1,7 +1,7 @@
 """The judge, window by window, over what was recorded."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -72,6 +72,22 @@ class Decision:
     held: list[Held] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
     verdicts: tuple[Verdict, ...] = ()
+    skipped: tuple[str, ...] = ()
+    """Steps of the strategy that a recording cannot tell of, and what is done instead."""
+
+
+def skipped(trial: Trial) -> Iterator[str]:
+    """Yield what of the strategy is not replayed, in sentences."""
+    steps = steps_of(trial.rollout.spec)
+    for step in steps:
+        if step.shadow is not None:
+            yield f"{step.name} is skipped: a recording of users' requests holds no copies of them"
+        elif step.match is not None:
+            yield f"{step.name} is skipped: its requests count as those of the nearest weight"
+        elif step.gate is not None:
+            yield f"{step.name} is skipped: nobody is asked"
+    if not any(step.weight is not None for step in steps):
+        yield "no step has a weight: safety is asked for all traffic at whatever weight was recorded"
 
 
 def replay(trial: Trial, readings: Mapping[str, Reading], since: int = 0) -> Decision:
@@ -90,7 +106,7 @@ def replay(trial: Trial, readings: Mapping[str, Reading], since: int = 0) -> Dec
             f"no window in which both {trial.stable} and {trial.candidate} take traffic; check the revisions"
             " (--stable, --candidate) and the time"
         )
-    found = Decision("open", None, "", instants[first], 0, instants[1] - instants[0])
+    found = Decision("open", None, "", instants[first], 0, instants[1] - instants[0], skipped=tuple(skipped(trial)))
     _Replay(trial, readings, shares, found).run(first)
     return found
 
@@ -121,6 +137,7 @@ class _Replay:
                     since=end,
                     next_weight=held.next_weight,
                     weight=held.weight,
+                    stage=self.trial.stage,
                 )
             )
             self.verdicts, end = list(judgement.verdicts), judgement.end
@@ -155,7 +172,7 @@ class _Replay:
         if not held or held[-1].weight != weight:
             later = [step for step in self._weights() if step > weight]
             held.append(Held(weight, later[0] if later else 100, since))
-            self.verdicts = enter_step(self.trial.rollout.spec.analysis, self.verdicts, since)
+            self.verdicts = enter_step(self.trial.rollout.spec.analysis, self.verdicts, since, self.trial.stage)
         return held[-1]
 
     def _weights(self) -> list[int]:
@@ -163,7 +180,8 @@ class _Replay:
         return [step.weight for step in steps if step.weight is not None]
 
     def _nearest(self, share: float) -> int:
-        return min(self._weights(), key=lambda weight: abs(weight / 100.0 - share))
+        weights = self._weights() or [min(99, max(1, round(100 * share)))]
+        return min(weights, key=lambda weight: abs(weight / 100.0 - share))
 
     def _may_go_on(self, worst: VerdictKind, held: Held, now: int) -> bool:
         least = parse_duration(self.trial.rollout.spec.strategy.min_step_duration).total_seconds()
@@ -171,7 +189,7 @@ class _Replay:
 
     def _seen(self, analysis: Analysis, since: int, index: int) -> dict[str, Reading]:
         """Return what the collector would have read: everything since the last window that counted."""
-        wanted = past_wanted(analysis, self.verdicts)
+        wanted = past_wanted(analysis, self.verdicts, self.trial.stage)
         seen = {}
         for name, reading in self.readings.items():
             start = next(k for k, instant in enumerate(reading.instants) if instant >= since)

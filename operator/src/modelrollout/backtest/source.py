@@ -12,9 +12,13 @@ from modelrollout.adapters.prometheus.presets import PresetError, Presets, Shape
 from modelrollout.adapters.prometheus.queries import Ask, RangeQuery
 from modelrollout.adapters.prometheus.readings import read_answer
 from modelrollout.adapters.prometheus.signals import Signal, metric_of, signal_of
+from modelrollout.api.metrics import Metric
 from modelrollout.api.resource import ModelRollout
 from modelrollout.backtest.recording import InvalidRecording, Recording
+from modelrollout.core.evidence.judge import measured
+from modelrollout.core.evidence.stages import Stage
 from modelrollout.core.evidence.windows import Reading
+from modelrollout.core.strategies import stage_at
 from modelrollout.ports import Key
 
 PAST: Final = 3600
@@ -39,6 +43,18 @@ class Trial:
     namespace: str
 
     @property
+    def stage(self) -> Stage | None:
+        """The tests that look at a recording: those of live traffic, for it holds no copies of requests."""
+        return stage_at(self.rollout.spec, None)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics that are judged."""
+        analysis = self.rollout.spec.analysis
+        names = measured(analysis, self.stage)
+        return tuple(metric for metric in analysis.metrics if metric.name in names)
+
+    @property
     def key(self) -> Key:
         """The rollout's identity."""
         return Key(self.namespace, self.rollout.metadata.name)
@@ -54,7 +70,7 @@ class Trial:
 
 def texts(trial: Trial, presets: Presets) -> Iterator[tuple[str, str]]:
     """Yield the name of each answer and its PromQL. Raises InvalidRecording for a metric that cannot be asked."""
-    for metric in trial.rollout.spec.analysis.metrics:
+    for metric in trial.metrics:
         try:
             if metric.query is None:
                 signal = signal_of(presets, trial.rollout.spec.analysis, metric.name)
@@ -95,7 +111,7 @@ def readings(trial: Trial, presets: Presets, recording: Recording) -> dict[str, 
     """Return the whole reading of each metric. Raises InvalidRecording for answers that cannot be believed."""
     analysis, result = trial.rollout.spec.analysis, {}
     query = RangeQuery((trial.ask(recording.start),), recording.start, recording.end, recording.step)
-    for metric in analysis.metrics:
+    for metric in trial.metrics:
         try:
             if metric.query is None:
                 signal = signal_of(presets, analysis, metric.name)

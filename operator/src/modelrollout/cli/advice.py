@@ -1,18 +1,15 @@
 """What is allowed in a rollout and yet risky, in words that say why and what to do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.spec import Spec
-from modelrollout.api.units import format_duration, parse_duration, parse_percent
-from modelrollout.core.settings import Settings
-from modelrollout.core.strategies import steps_of
-from modelrollout.simulate.forecast import forecast
-
-Place = tuple[int | str, ...]
-Advice = Iterator[tuple[Place, str]]
+from modelrollout.api.units import format_duration, parse_percent
+from modelrollout.cli import strategy_advice
+from modelrollout.cli.strategy_advice import Advice, Place
+from modelrollout.simulate.forecast import REQUESTS, forecast
 
 LONG: Final = 6 * 3600.0
 """Seconds at one step after which its gate is more of a standstill."""
@@ -36,41 +33,6 @@ def _replicas(spec: Spec) -> Advice:
             "1 pod: one bad node looks like a bad version, and errors that come in batches cannot be told from it; "
             "run 2 or more",
         )
-
-
-def _strategy(spec: Spec) -> Advice:
-    window = Settings().window
-    steps, base = steps_of(spec), ("spec", "strategy")
-    least = parse_duration(spec.strategy.min_step_duration)
-    if least < timedelta(seconds=2 * window):
-        yield (
-            (*base, "minStepDuration"),
-            f"{spec.strategy.min_step_duration} is less than two windows of evidence ({window}s each): a version that "
-            "is slow to start failing goes on before it shows; 60s is the default",
-        )
-    if not parse_duration(spec.strategy.guard.duration):
-        yield (
-            (*base, "guard", "duration"),
-            "no guard: once promoted, nothing watches the new version and the old one is scaled down; 10m is the "
-            "default",
-        )
-    before = 0
-    for index, step in enumerate(steps):
-        if step.weight is None:
-            continue
-        place = (*base, "steps", index)
-        if (before == 0 and step.weight > 25) or (before and step.weight > 5 * before):
-            yield (
-                (*place, "weight"),
-                f"{before}% to {step.weight}% at once: what goes wrong there hits that much traffic before it is "
-                "seen; put a step in between",
-            )
-        if step.on_timeout == "Promote":
-            yield (
-                (*place, "onTimeout"),
-                f"Promote goes on after {step.max_duration} without evidence; Pause asks a person instead",
-            )
-        before = step.weight
 
 
 def _analysis(spec: Spec) -> Advice:
@@ -113,7 +75,7 @@ def _template(spec: Spec) -> Advice:
         )
 
 
-_PARTS: Final[tuple[Callable[[Spec], Advice], ...]] = (_replicas, _strategy, _analysis, _template)
+_PARTS: Final[tuple[Callable[[Spec], Advice], ...]] = (_replicas, *strategy_advice.PARTS, _analysis, _template)
 
 
 def _waits(spec: Spec, rps: float) -> Advice:
@@ -123,9 +85,16 @@ def _waits(spec: Spec, rps: float) -> Advice:
         for need in stage.needs:
             seconds = need.seconds or 0.0
             wait = format_duration(timedelta(seconds=seconds))
-            text = f"{need.metric} needs about {need.requests} candidate requests at {stage.weight}%, which are {wait}"
+            at = f"{stage.weight}%" if stage.kind == "weight" else stage.name
+            text = f"{need.metric} needs about {need.requests} candidate requests at {at}, which are {wait}"
+            if need.metric == REQUESTS:
+                text = f"{need.requests} requests of each revision at {at} are {wait}"
             if stage.longest is not None and seconds > stage.longest:
                 end = format_duration(timedelta(seconds=stage.longest))
                 yield place, f"{text} at {rps:g} requests/s; maxDuration ends it after {end}"
             elif seconds > LONG:
-                yield place, f"{text} at {rps:g} requests/s; raise harmBudget or the weight, or take the metric out"
+                yield place, f"{text} at {rps:g} requests/s; {_remedy(need.metric)}"
+
+
+def _remedy(metric: str) -> str:
+    return "lower match.minRequests" if metric == REQUESTS else "raise harmBudget or the share, or take the metric out"

@@ -126,6 +126,7 @@ def document(trial: Trial, decision: Decision) -> dict[str, Any]:
         "candidate": trial.candidate,
         "first_traffic": _shown(decision.first),
         "windows": decision.windows,
+        "skipped": list(decision.skipped),
         "outcome": decision.outcome,
         "at": _shown(decision.time),
         "after_s": None if decision.time is None else decision.time - decision.first,
@@ -150,6 +151,7 @@ def document(trial: Trial, decision: Decision) -> dict[str, Any]:
 def lines(trial: Trial, decision: Decision) -> Iterator[str]:
     """Tell what was decided."""
     yield f"{trial.rollout.metadata.name}: {trial.candidate} against {trial.stable}, {decision.windows} windows"
+    yield from decision.skipped
     yield f"{_shown(decision.first)}  the candidate's first traffic"
     for held in decision.held:
         yield f"{_shown(held.since)}  {held.weight:>3}% of requests, as recorded"
@@ -192,7 +194,11 @@ def _story(trial: Trial, decision: Decision) -> Story:
         title=f"{trial.rollout.metadata.name}: {trial.candidate} against {trial.stable}",
         subtitle=f"recorded data from {_shown(first)} on; times since the candidate's first traffic",
         outcome=decision.outcome,
-        facts=(("decided", _shown(decision.time) or "never"), ("windows", str(decision.windows))),
+        facts=(
+            ("decided", _shown(decision.time) or "never"),
+            ("windows", str(decision.windows)),
+            *(("skipped", words) for words in decision.skipped),
+        ),
         events=tuple(sorted(events, key=lambda event: event.time)),
         marks=tuple(marks),
         limit=-math.log(parse_percent(trial.rollout.spec.analysis.false_rollback)),

@@ -13,9 +13,10 @@ from modelrollout.adapters.prometheus.presets import PresetError, Presets
 from modelrollout.adapters.prometheus.signals import signal_of
 from modelrollout.api.base import API_VERSION, KIND
 from modelrollout.api.resource import ModelRollout, faults, spelled
-from modelrollout.cli.advice import Place, advice
+from modelrollout.cli.advice import advice
 from modelrollout.cli.errors import CliError, ExitCode
 from modelrollout.cli.files import Document, documents
+from modelrollout.cli.strategy_advice import Place
 
 
 @dataclass(frozen=True, slots=True)

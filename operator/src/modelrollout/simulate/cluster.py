@@ -1,4 +1,7 @@
-"""The synthetic cluster: pods that take time to start, and a gateway that takes time to apply a route."""
+"""The synthetic cluster: pods that take time to start, and a gateway that takes time to apply a route.
+
+Without a gateway (a plain Service) what counts is pods: each that is routed to gets as many requests as any other.
+"""
 
 import math
 from collections.abc import Callable
@@ -7,9 +10,11 @@ from typing import Final
 
 import numpy as np
 
+from modelrollout.api.strategy import Comparer
 from modelrollout.core.observed import Route, Workload
 from modelrollout.core.revision import object_name
 from modelrollout.core.split import Split
+from modelrollout.simulate.copies import Copies
 from modelrollout.simulate.pods import Batch, Dice, Grid, past_of
 from modelrollout.simulate.stage import Stage
 
@@ -40,11 +45,11 @@ class Exposure:
     """What a candidate did to users; the simulation's own knowledge."""
 
     first: float | None = None
-    """When it first took traffic."""
+    """When it first took requests, or copies of them."""
     excess: float = 0.0
     """Failed requests beyond those that stable would have failed."""
-    path: list[tuple[float, int]] = field(default_factory=list)
-    """Its weight from each moment on."""
+    path: list[tuple[float, float]] = field(default_factory=list)
+    """Its per cent of the requests of users from each moment on."""
 
 
 class Cluster:
@@ -54,17 +59,26 @@ class Cluster:
         self.stage, self.grid, self.random = stage, grid, random
         self.now = 0.0
         self.fleets: dict[str, Fleet] = {}
-        self.weights: dict[str, int] = {stage.stable: 100}
+        self.split = Split({stage.stable: 100})
         """As written."""
-        self.serving: dict[str, int] = dict(self.weights)
+        self.serving = self.split
         """As the gateway routes now."""
+        self.shares: dict[str, float] = {stage.stable: 1.0}
+        """What part of the requests of users reaches each revision now."""
+        self.preview: str | None = None
         self.latch: str | None = None
         self.applied_at = -math.inf
         self.exposures: dict[str, Exposure] = {revision: Exposure() for _, revision in stage.templates}
-        self.comparers: dict[str, Batch] = {}
         self._settled = 0.0
         self._dice = Dice(random, stage.shape, stage.scenario.cluster_size)
+        self.copies = Copies(stage, grid, random, self._dice)
+        self._by_pods = stage.rollout.spec.traffic.routers == ("service",)
         self._begin()
+
+    @property
+    def weights(self) -> dict[str, int]:
+        """Weights as written."""
+        return dict(self.split.weights)
 
     def _begin(self) -> None:
         stable, pods = self.stage.stable, self.stage.rollout.spec.replicas
@@ -101,9 +115,18 @@ class Cluster:
         self.scale(revision, 0)
         self.fleets.pop(revision)
 
-    def set_route(self, weights: dict[str, int], latch: str | None) -> None:
+    def set_route(self, split: Split, latch: str | None) -> None:
         """Write the route; the gateway follows a little later."""
-        self.weights, self.latch, self.applied_at = weights, latch, self.now + APPLY
+        self.split, self.latch, self.applied_at = split, latch, self.now + APPLY
+
+    def ensure_comparer(self, stable: str, candidate: str, settings: Comparer) -> None:
+        """Create the comparer's pod."""
+        self.copies.ensure(stable, candidate, settings, self.now)
+        self._share_out()
+
+    def delete_comparer(self) -> None:
+        """Delete the comparer's pod."""
+        self.copies.delete(self.now)
 
     # what others do
 
@@ -135,21 +158,15 @@ class Cluster:
         times = [batch.ready for fleet in self.fleets.values() for batch in fleet.batches if batch.ready > self.now]
         if self.applied_at > self.now:
             times.append(self.applied_at)
-        return min(times, default=math.inf)
+        return min([*times, self.copies.next_change(self.now)])
 
     def advance(self, time: float) -> bool:
         """Let time pass up to the next change at most; True if something changed at `time`."""
         changes = self.next_change() <= time
         self.now = time
-        if self.serving != self.weights and self.applied_at <= time:
-            self.settle()
-            self.serving = dict(self.weights)
-            for revision, exposure in self.exposures.items():
-                weight = self.serving.get(revision, 0)
-                if weight and exposure.first is None:
-                    exposure.first = time
-                if exposure.first is not None and (not exposure.path or exposure.path[-1][1] != weight):
-                    exposure.path.append((time, weight))
+        if self.serving != self.split and self.applied_at <= time:
+            self.serving = self.split
+            changes = True
         if changes:
             self._share_out()
         return changes
@@ -157,33 +174,52 @@ class Cluster:
     def settle(self) -> None:
         """Count the harm that candidates did since the split last changed."""
         span, self._settled = np.array([self._settled, self.now]), self.now
-        for revision, weight in self.serving.items():
+        for revision, share in self.shares.items():
             if revision in self.exposures:
                 own, stable = (self.stage.tables[name].failures(span) for name in (revision, self.stage.stable))
-                self.exposures[revision].excess += weight / 100.0 * float((own[1] - own[0]) - (stable[1] - stable[0]))
+                self.exposures[revision].excess += share * float((own[1] - own[0]) - (stable[1] - stable[0]))
 
     def _share_out(self) -> None:
         """Give each pod its share of the traffic as it is routed now."""
+        ready = {revision: fleet.ready(self.now) for revision, fleet in self.fleets.items()}
+        shares = self._shares(ready)
+        if shares != self.shares:
+            self.settle()
+            self.shares = shares
+        self._expose()
         for revision, fleet in self.fleets.items():
-            ready = fleet.ready(self.now)
-            each = self.serving.get(revision, 0) / 100.0 / ready if ready else 0.0
+            each = shares.get(revision, 0.0) / ready[revision] if ready[revision] else 0.0
             for batch in fleet.batches:
                 serves = (batch.gone > self.now) & (batch.ready <= self.now)
                 batch.change(self.now, np.where(serves, each, 0.0))
-        if self.stage.pairs is not None:
-            self._compare()
+        self.copies.share_out(self.serving.mirror, ready, self.now)
 
-    def _compare(self) -> None:
-        assert self.stage.pairs is not None  # noqa: S101
-        for revision in self.exposures:
-            serves = revision in self.fleets and self.fleets[revision].ready(self.now) > 0
-            if serves and revision not in self.comparers:
-                phase = self.grid.window * (1.0 - self.random.random(1))
-                dice = Dice(self.random, type(self.stage.shape)(), 1.0)
-                names = ("comparer-0",)
-                self.comparers[revision] = Batch(self.grid, names, phase, self.stage.pairs, dice, self.now)
-            if revision in self.comparers:
-                self.comparers[revision].change(self.now, np.full(1, 1.0 if serves else 0.0))
+    def _shares(self, ready: dict[str, int]) -> dict[str, float]:
+        split = self.serving
+        matched = self.stage.matched(split.matched) if split.matched is not None else 0.0
+        pods = {revision: float(ready.get(revision, 0)) for revision, weight in split.weights.items() if weight}
+        total = sum(pods.values())
+        if self._by_pods and total:
+            return {revision: number / total for revision, number in pods.items()}
+        shares = {revision: (1.0 - matched) * weight / 100.0 for revision, weight in split.weights.items()}
+        if split.matched is not None:
+            shares[split.matched.revision] = shares.get(split.matched.revision, 0.0) + matched
+        return shares
+
+    def _expose(self) -> None:
+        """Note what candidates get of the requests of users."""
+        for revision, exposure in self.exposures.items():
+            percent = round(100.0 * self.shares.get(revision, 0.0), 6)
+            mirror = self.serving.mirror
+            copied = mirror is not None and (mirror.to == revision or self._compared(revision))
+            if (percent or copied) and exposure.first is None:
+                exposure.first = self.now
+            if exposure.first is not None and (not exposure.path or exposure.path[-1][1] != percent):
+                exposure.path.append((self.now, percent))
+
+    def _compared(self, revision: str) -> bool:
+        comparer = self.copies.state(self.now)
+        return comparer is not None and comparer.ready and comparer.candidate == revision
 
     # what the operator sees
 
@@ -196,4 +232,4 @@ class Cluster:
 
     def route(self) -> Route:
         """Return the route as it reads back."""
-        return Route(Split(self.weights), current=True, accepted=self.applied_at <= self.now, latch=self.latch)
+        return Route(self.split, current=True, accepted=self.applied_at <= self.now, latch=self.latch)

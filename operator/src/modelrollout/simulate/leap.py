@@ -65,7 +65,9 @@ def possible(rollout: ModelRollout) -> bool:
     """Say whether leaps are worth trying at all: every metric is known, and no step ends by the clock alone."""
     steps = steps_of(rollout.spec)
     known = all(metric.name in KNOWN for metric in rollout.spec.analysis.metrics)
-    return known and not any(step.max_duration for step in steps)
+    plain = all(step.kind in ("weight", "pause", "switch") for step in steps)
+    timed = any(step.max_duration for step in steps) or rollout.spec.strategy.schedule is not None
+    return known and plain and not timed
 
 
 def begun(status: Status) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from modelrollout.core.actions import Watch
+from modelrollout.core.evidence.stages import COMPARER
 from modelrollout.core.evidence.windows import Past, Reading, Series
 from modelrollout.simulate.cluster import Cluster
 from modelrollout.simulate.curves import Floats
@@ -11,6 +12,8 @@ from modelrollout.simulate.pods import PAST_CELL, PAST_CELLS, Batch
 from modelrollout.simulate.scenario import PrometheusDown, ScrapeGap
 from modelrollout.simulate.traffic import Layout
 
+COPIED: Final = ("predictions", "inputs")
+"""What pods count of copies too; gateways count none of them."""
 STALENESS: Final = 300.0
 """Seconds for which the newest sample stands for the present."""
 
@@ -52,8 +55,8 @@ class Prometheus:
         return {
             name: Reading(
                 instants,
-                tuple(self._side(name, watch.stable, rows)),
-                tuple(self._side(name, watch.candidate, rows)),
+                tuple(self._side(name, watch.stable, rows, watch.presets.get(name))),
+                tuple(self._side(name, watch.candidate, rows, watch.presets.get(name))),
                 past=self._past(name, watch) if name in watch.past else None,
             )
             for name in metrics
@@ -76,16 +79,28 @@ class Prometheus:
                 batch.reach(row)
         return True
 
-    def _side(self, name: str, revision: str, rows: range) -> list[Series]:
+    def _side(self, name: str, revision: str, rows: range, preset: str | None = None) -> list[Series]:
         if name == "agreement":
-            comparer = self._cluster.comparers.get(revision)
-            return [] if comparer is None else self._series("errors", "candidate", comparer, rows)
-        fleet = self._cluster.fleets.get(revision)
+            pairs = self._cluster.copies.pairs.get(revision)
+            return [] if pairs is None else self._series("errors", "candidate", pairs, rows)
         side = "stable" if revision == self._cluster.stage.stable else "candidate"
+        if preset == COMPARER:
+            side = "candidate"  # one pod counts both, and scrapes of it fail for both
         result: list[Series] = []
-        for batch in fleet.batches if fleet is not None else ():
+        for batch in self._counting(name, revision, preset):
             result += self._series(name, side, batch, rows)
         return result
+
+    def _counting(self, name: str, revision: str, preset: str | None) -> Sequence[Batch]:
+        """Return who counts a metric for a revision."""
+        copies = self._cluster.copies
+        if preset == COMPARER:
+            return copies.asked.get(revision, ())
+        fleet = self._cluster.fleets.get(revision)
+        batches = list(fleet.batches) if fleet is not None else []
+        if name in COPIED and revision in copies.seen:
+            batches.append(copies.seen[revision])
+        return batches
 
     def _series(self, name: str, side: str, batch: Batch, rows: range) -> list[Series]:
         if rows[-1] < batch.first_born:
@@ -137,11 +152,11 @@ class Prometheus:
 
     def _past(self, name: str, watch: Watch) -> Past:
         """Return stable's counters of the hour before `since`, a minute apart."""
-        base, fleet = self._cluster.stage.base, self._cluster.fleets.get(watch.stable)
+        base = self._cluster.stage.base
         end = watch.since // PAST_CELL * PAST_CELL
         instants = tuple(end - PAST_CELL * index for index in range(PAST_CELLS, -1, -1))
         result: list[Series] = []
-        for batch in fleet.batches if fleet is not None else ():
+        for batch in self._counting(name, watch.stable, watch.presets.get(name)):
             held = [self._held(batch, instant - base - self._grid.phase) for instant in instants]
             columns = _columns(name, batch.dice.shape)
             for index, pod in enumerate(batch.names):

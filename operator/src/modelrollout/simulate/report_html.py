@@ -13,9 +13,15 @@ import numpy as np
 from modelrollout.api.units import format_duration
 from modelrollout.simulate.charts import Frame, clock, histogram, round_ticks
 from modelrollout.simulate.story import Event, Mark, Story
-from modelrollout.simulate.summary import CONFIDENCE, OUTCOMES, Summary, bound, clopper_pearson, needed_nats
+from modelrollout.simulate.summary import CONFIDENCE, Summary, bound, clopper_pearson, needed_nats
 
-_NAMES: Final = {"promoted": "promoted", "rolledBack": "rolled back", "paused": "paused", "open": "still open"}
+_NAMES: Final = {
+    "promoted": "promoted",
+    "rolledBack": "rolled back",
+    "paused": "paused",
+    "open": "still open",
+    "reported": "reported",
+}
 _SMOOTH: Final = 8
 """Windows over which shown error rates are taken."""
 _LEAST: Final = -4.0
@@ -52,7 +58,7 @@ def _page(title: str, body: Sequence[str]) -> str:
 
 
 def _tone(outcome: str) -> str:
-    return {"promoted": "good", "rolledBack": "bad"}.get(outcome, "neutral")
+    return {"promoted": "good", "reported": "good", "rolledBack": "bad"}.get(outcome, "neutral")
 
 
 def _facts(facts: Sequence[tuple[str, str]]) -> str:
@@ -153,6 +159,7 @@ def _story(summary: Summary) -> Story:
     facts.append(("failed beyond stable's rate", f"{result.excess:.1f}"))
     if (least := bound(summary)) is not None:
         facts.append(("earliest possible rollback", format_duration(timedelta(seconds=least))))
+    facts += [("assumed", one) for one in summary.stage.assumed]
     events = [Event(told.time, told.move.weight, told.move.move, told.move.message) for told in result.moves]
     if result.outcome in ("paused", "open"):
         events.append(Event(scenario.horizon, result.weight, "(end)", result.reason))
@@ -177,6 +184,7 @@ def _distribution(summary: Summary) -> Iterator[str]:
     if (least := bound(summary)) is not None:
         facts.append(("earliest possible rollback", format_duration(timedelta(seconds=least))))
     facts.append(("ordering rules broken", str(summary.violations)))
+    facts += [("assumed", escape(one)) for one in summary.stage.assumed]
     yield _facts(facts)
     yield _outcomes(summary)
     charts = [
@@ -193,7 +201,7 @@ def _distribution(summary: Summary) -> Iterator[str]:
 
 def _outcomes(summary: Summary) -> str:
     runs, rows, bar = len(summary.results), [], []
-    for outcome in OUTCOMES:
+    for outcome in summary.outcomes:
         count = summary.count(outcome)
         low, high = clopper_pearson(count, runs, CONFIDENCE)
         times = summary.times(outcome)

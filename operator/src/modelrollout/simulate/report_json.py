@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from modelrollout.simulate.result import Result, Told
-from modelrollout.simulate.summary import OUTCOMES, Summary, bound, proportion, rounded, spread
+from modelrollout.simulate.summary import REPORTED, Summary, bound, proportion, rounded, spread
 
 
 def as_json(summary: Summary, *, per_run: bool) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def as_json(summary: Summary, *, per_run: bool) -> dict[str, Any]:
         "scenario": summary.stage.scenario.name,
         "runs": runs,
         "seed": summary.seed,
-        "outcomes": {outcome: summary.count(outcome) for outcome in OUTCOMES},
+        "outcomes": {outcome: summary.count(outcome) for outcome in summary.outcomes},
         "rolledBack": spread(summary.times("rolledBack")),
         "promoted": spread(summary.times("promoted")),
         "rate": {outcome: proportion(summary.count(outcome), runs) for outcome in ("rolledBack", "promoted")},
@@ -28,6 +28,10 @@ def as_json(summary: Summary, *, per_run: bool) -> dict[str, Any]:
         document["violations"] = [text for result in summary.results for text in result.broken][:20]
     if summary.stage.left_out:
         document["not_simulated"] = list(summary.stage.left_out)
+    if summary.stage.assumed:
+        document["assumed"] = list(summary.stage.assumed)
+    if REPORTED in summary.outcomes:
+        document[REPORTED] = spread(summary.times(REPORTED))
     if runs == 1:
         document["moves"] = [_move(told) for told in summary.results[0].moves]
     if per_run:

@@ -7,9 +7,15 @@ import numpy as np
 
 from modelrollout.api.units import format_duration
 from modelrollout.simulate.result import Result
-from modelrollout.simulate.summary import CONFIDENCE, OUTCOMES, Summary, bound, clopper_pearson
+from modelrollout.simulate.summary import CONFIDENCE, Summary, bound, clopper_pearson
 
-_NAMES = {"promoted": "promoted", "rolledBack": "rolled back", "paused": "paused", "open": "still open"}
+_NAMES = {
+    "promoted": "promoted",
+    "rolledBack": "rolled back",
+    "paused": "paused",
+    "open": "still open",
+    "reported": "reported",
+}
 
 
 def text(summary: Summary, *, per_run: bool = False) -> str:
@@ -20,6 +26,7 @@ def text(summary: Summary, *, per_run: bool = False) -> str:
         lines += ["", *(_line(number, result) for number, result in enumerate(summary.results))]
     if summary.stage.left_out:
         lines.append(f"not simulated, for a scenario has no data for it: {', '.join(summary.stage.left_out)}")
+    lines += [f"assumed: {one}" for one in summary.stage.assumed]
     for broken in [rule for result in summary.results for rule in result.broken][:20]:
         lines.append(f"BROKEN RULE at {broken}")
     return "\n".join(lines)
@@ -60,7 +67,7 @@ def _ending(result: Result) -> str:
 def _distribution(summary: Summary) -> Iterator[str]:
     runs = len(summary.results)
     yield f"{summary.stage.scenario.name}: {runs} runs, seed {summary.seed}"
-    for outcome in OUTCOMES:
+    for outcome in summary.outcomes:
         count = summary.count(outcome)
         low, high = clopper_pearson(count, runs, CONFIDENCE)
         times = summary.times(outcome)

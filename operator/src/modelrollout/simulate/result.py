@@ -32,17 +32,17 @@ class Result:
     """What came of a run. Times are in seconds from the candidate's first traffic where not said otherwise."""
 
     outcome: str
-    """promoted, rolledBack, paused or open."""
+    """promoted, rolledBack, paused, open; reported: a shadow alone is over."""
     time: float | None
-    """When it was promoted or rolled back."""
+    """When it was promoted, rolled back or reported."""
     weight: int
     """The candidate's share of traffic at the end."""
     reason: str
     excess: float
     first: float | None
-    """When the candidate first took traffic, after the template was applied."""
-    path: tuple[tuple[float, int], ...]
-    """The candidate's weight from each moment on, until it was over; seconds after the template was applied."""
+    """When the candidate first took requests or copies of them, after the template was applied."""
+    path: tuple[tuple[float, float], ...]
+    """The candidate's per cent of users' requests from each moment on (seconds after the template), until the end."""
     broken: tuple[str, ...]
     windows: int
     moves: tuple[Told, ...] = ()

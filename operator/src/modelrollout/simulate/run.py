@@ -9,12 +9,15 @@ import numpy as np
 
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.status import Phase, Status
-from modelrollout.core.actions import Action, DeleteRevision, EnsureRevision, Plan, SaveStatus, ScaleRevision, SetRoute
+from modelrollout.core.actions import Plan, SaveStatus
 from modelrollout.core.evidence.judge import Judge, judge
 from modelrollout.core.evidence.windows import Reading
 from modelrollout.core.observed import Observed
 from modelrollout.core.plan import plan
+from modelrollout.core.strategies import steps_of
 from modelrollout.simulate import leap
+from modelrollout.simulate.acting import act
+from modelrollout.simulate.checks import Checks
 from modelrollout.simulate.cluster import Cluster
 from modelrollout.simulate.pods import Grid
 from modelrollout.simulate.prometheus import Prometheus
@@ -27,6 +30,7 @@ LAG: Final = 0.3
 """Seconds after a window's end at which the collector asks."""
 LONGEST_BACKOFF: Final = 15.0
 """Seconds between questions to a Prometheus that does not answer."""
+_RESTING: Final = (Phase.PROMOTED, Phase.REPORTED, Phase.ROLLED_BACK)
 ECHO: Final = 0.05
 """Seconds until the operator sees what it wrote itself."""
 
@@ -57,6 +61,7 @@ class Run:
         self.grid = Grid(scenario.window, float(self.random.integers(scenario.window)), rows)
         self.cluster = Cluster(stage, self.grid, self.random)
         self.prometheus = Prometheus(self.cluster)
+        self.checks = Checks(scenario.gates)
         self.rules = Rules(self.cluster)
         self.operator = _Operator(stage.rollout.status)
         self.record = record
@@ -87,13 +92,15 @@ class Run:
         horizon = self.stage.scenario.horizon
         while True:
             event = self._agenda[-1][0] if self._agenda else math.inf
-            other = min(event, self.cluster.next_change(), self.operator.look)
+            other = min(event, self._next_change(), self.operator.look)
             if self.operator.ask < other and self._leap(min(other, horizon)):
                 continue
             time = min(other, self.operator.ask)
             if time > horizon:
                 break
-            changed = self.cluster.advance(time)
+            due = self._next_change() <= time
+            changed = self.cluster.advance(time) or due
+            changed = self.checks.advance(time) or changed
             while self._agenda and self._agenda[-1][0] <= time:
                 changed = True
                 self._happen(*self._agenda.pop()[1:])
@@ -106,10 +113,14 @@ class Run:
         self.cluster.settle()
         return self._result()
 
+    def _next_change(self) -> float:
+        return min(self.cluster.next_change(), self.checks.next_change(self.cluster.now))
+
     def _resting(self) -> bool:
         """Say whether the rollout is over: nothing will happen any more but by somebody's hand."""
         status = self.operator.working or self.operator.saved
-        return not self._agenda and status.phase in (Phase.PROMOTED, Phase.ROLLED_BACK)
+        waits = status.queued is not None or status.target != self._desired
+        return not self._agenda and not waits and status.phase in _RESTING
 
     def _happen(self, kind: str, what: str) -> None:
         if kind == "template":
@@ -188,12 +199,19 @@ class Run:
     # the reconciler
 
     def _plan(self, now: float, readings: dict[str, Reading], judge: Judge) -> tuple[ModelRollout, Plan]:
-        cluster = self.cluster
+        cluster, checks = self.cluster, self.checks
         meta = self.stage.rollout.metadata.model_copy(update={"generation": self._generation})
         status = self.operator.working or self.operator.saved
         rollout = self.stage.rollout.model_copy(update={"metadata": meta, "status": status})
         observed = Observed(
-            desired=self._desired, workloads=cluster.workloads(), route=cluster.route(), readings=readings
+            desired=self._desired,
+            workloads=cluster.workloads(),
+            route=cluster.route(),
+            readings=readings,
+            request=checks.request,
+            gate=checks.result(now),
+            comparer=cluster.copies.state(now),
+            preview=cluster.preview,
         )
         return rollout, plan(rollout, observed, self._origin + timedelta(seconds=now), self._settings, judge)
 
@@ -206,7 +224,9 @@ class Run:
         wrote = False
         for action in made.actions:
             self.rules.acting(action, made)
-            wrote = self._act(action, made) or wrote
+            wrote = act(action, self.cluster, self.checks) or wrote
+            if isinstance(action, SaveStatus):
+                self.operator.saved = made.status
         self._keep(made)
         if wrote:
             self.operator.look = self.cluster.now + ECHO
@@ -218,27 +238,14 @@ class Run:
         operator = self.operator
         operator.working, operator.last = made.status, made
         wait = math.inf if made.requeue_after is None else made.requeue_after.total_seconds()
+        if made.status.target != self._desired and made.status.phase in _RESTING:
+            wait = ECHO  # its own write of the status wakes an operator, and a queued template begins
         operator.look = self.cluster.now + wait
+        self.checks.wait(made.status, steps_of(self.stage.rollout.spec), self.cluster.now)
         if made.watch is None:
             operator.ask = math.inf
         elif operator.ask == math.inf:
             self._next_question()
-
-    def _act(self, action: Action, made: Plan) -> bool:
-        """Carry out an action; True where the operator will see a change of its own making."""
-        match action:
-            case EnsureRevision(revision, replicas) | ScaleRevision(revision, replicas):
-                self.cluster.scale(revision, replicas)
-            case DeleteRevision(revision):
-                self.cluster.delete(revision)
-            case SetRoute(split, latch):
-                self.cluster.set_route(dict(split.weights), latch)
-            case SaveStatus():
-                self.operator.saved = made.status
-                return False
-            case _:
-                return False
-        return True
 
     # what is told of it
 
@@ -273,7 +280,8 @@ class Run:
         ended = decided if decided is not None and outcome == "rolledBack" else math.inf
         return Result(
             outcome=outcome,
-            time=None if decided is None else decided - (since or 0.0),
+            # A switch is decided a moment before the gateway follows.
+            time=None if decided is None else max(0.0, decided - (since or 0.0)),
             weight=self.cluster.weights.get(last, 0),
             reason=status.message,
             excess=sum(one.excess for one in self.cluster.exposures.values()),
@@ -293,6 +301,8 @@ class Run:
             return "promoted", promoted
         if status.phase is Phase.ROLLED_BACK:
             return "rolledBack", moves[-1].time if moves else None
+        if status.phase is Phase.REPORTED:
+            return "reported", moves[-1].time if moves else None
         if status.phase is Phase.PAUSED or status.paused is not None:
             return "paused", None
         return "open", None

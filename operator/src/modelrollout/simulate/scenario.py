@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from modelrollout.simulate.curves import (
@@ -79,6 +79,17 @@ class Shadow(Part):
     """What a comparer of both versions' answers sees."""
 
     disagreement: ShareCurve = level(0.0)
+
+
+class Check(Part):
+    """What comes of a gate. For one that asks a person, fail is an abort, and error is no answer."""
+
+    result: Literal["pass", "fail", "error", "never"] = "pass"
+    after: Seconds = 0.0
+
+
+def _check(raw: object) -> object:
+    return {"result": raw} if isinstance(raw, str) else raw
 
 
 Target = Literal["stable", "candidate", "both"]
@@ -159,6 +170,10 @@ class Scenario(Part):
     pod_start: Seconds = 20.0
     predictions: Predictions = Predictions()
     shadow: Shadow = Shadow()
+    matched: Share | None = None
+    """Share of all requests that a `match` step takes; what the step itself expects when left out."""
+    gates: dict[str, Annotated[Check, BeforeValidator(_check)]] = {}
+    """What comes of each gate, by its name; those left out pass at once."""
     events: tuple[Event, ...] = ()
 
     @field_validator("scrape_interval")

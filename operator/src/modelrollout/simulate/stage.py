@@ -1,5 +1,6 @@
 """What all runs of a scenario share: the rollout as the operator gets it, and the tables of expected traffic."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -11,9 +12,10 @@ from modelrollout.core.observed import Observed, Route, Workload
 from modelrollout.core.plan import plan
 from modelrollout.core.revision import revision_of
 from modelrollout.core.settings import Settings
-from modelrollout.core.split import Split
+from modelrollout.core.split import Matched, Split
+from modelrollout.core.strategies import stage_at, steps_of
 from modelrollout.simulate.scenario import InvalidScenario, NewTemplate, Scenario, Version
-from modelrollout.simulate.traffic import Expected, Layout, compared, expected, layout
+from modelrollout.simulate.traffic import PAIRED, Expected, Layout, compared, expected, layout
 
 BEGIN: Final = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 """About when templates are applied; a run shifts it by less than a window."""
@@ -37,12 +39,29 @@ class Stage:
     shape: Layout
     left_out: tuple[str, ...]
     """Metrics of the rollout that a scenario has no data for."""
+    assumed: tuple[str, ...] = ()
+    """What is taken for granted here and is not in a cluster, in sentences."""
+    pairs_at_steps: bool = False
+    """Whether answers are compared at shadow steps alone, by the rollout's own comparer."""
 
     @property
     def base(self) -> int:
         """Unix seconds of row 0 of the grid."""
         window = self.scenario.window
         return int(BEGIN.timestamp()) // window * window
+
+    def matched(self, matched: Matched) -> float:
+        """Return the share of requests that a match takes: as the scenario says, else as its step expects."""
+        if self.scenario.matched is not None:
+            return self.scenario.matched
+        matches = (step.match for step in steps_of(self.rollout.spec) if step.match is not None)
+        shares = (
+            match.share / 100.0
+            for match in matches
+            if (tuple(sorted(match.headers.items())), tuple(sorted(match.cookies.items())))
+            == (matched.headers, matched.cookies)
+        )
+        return next(shares, 0.0)
 
 
 def prepare(rollout: ModelRollout, scenario: Scenario) -> Stage:
@@ -66,7 +85,33 @@ def prepare(rollout: ModelRollout, scenario: Scenario) -> Stage:
     resting = ModelRollout(metadata=meta.model_copy(update={"generation": 1}), spec=spec)
     resting = resting.model_copy(update={"status": _at_rest(resting, stable, settings)})
     pairs = compared(scenario) if "agreement" in names else None
-    return Stage(scenario, resting, settings, stable, tuple(templates), tables, pairs, shape, left_out)
+    compares = stage_at(spec, None) is not None
+    assumed = tuple(_assumed(spec, scenario, names))
+    return Stage(
+        scenario, resting, settings, stable, tuple(templates), tables, pairs, shape, left_out, assumed, compares
+    )
+
+
+def _assumed(spec: Spec, scenario: Scenario, metrics: Sequence[str]) -> Iterator[str]:
+    """Yield what is taken for granted. Raises InvalidScenario for a gate that the rollout does not have."""
+    steps = steps_of(spec)
+    gates = [step.gate.title for step in steps if step.gate is not None]
+    for name in scenario.gates:
+        if name not in gates:
+            raise InvalidScenario(f"gates.{name}: the rollout has no gate of that name ({', '.join(gates) or 'none'})")
+    silent = [name for name in dict.fromkeys(gates) if name not in scenario.gates]
+    if silent:
+        yield f"gates that the scenario says nothing of pass at once: {', '.join(silent)}"
+    if "agreement" in metrics and stage_at(spec, None) is None:
+        yield f"no step compares answers: something else compares {PAIRED:.0%} of all requests"
+    if any(step.shadow is not None and not step.shadow.comparer.enabled for step in steps):
+        yield "copies that no comparer looks at are counted by nobody but the pods (predictions, inputs)"
+    if scenario.matched is None:
+        shares = [f"{step.match.share}%" for step in steps if step.match is not None]
+        if shares:
+            yield f"as many requests match as the steps expect: {', '.join(shares)}"
+    if spec.strategy.schedule is not None:
+        yield f"the new template is applied at about {BEGIN:%A, %H:%M} UTC"
 
 
 def _spec(spec: Spec, scenario: Scenario) -> tuple[Spec, tuple[str, ...]]:

@@ -12,10 +12,13 @@ from modelrollout.api.metrics import Metric
 from modelrollout.api.spec import Analysis
 from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence.rates import Margin, project_poisson
+from modelrollout.core.strategies import reports_only, steps_of
 from modelrollout.simulate.result import Result
 from modelrollout.simulate.stage import Stage
 
 OUTCOMES: Final = ("promoted", "rolledBack", "paused", "open")
+REPORTED: Final = "reported"
+"""What a rollout ends with that only shadows, in place of promoted."""
 CONFIDENCE: Final = 0.99
 
 
@@ -34,6 +37,11 @@ class Summary:
     def times(self, outcome: str) -> list[float]:
         """Return the times of the runs with an outcome, in seconds from the candidate's first traffic."""
         return [result.time for result in self.results if result.outcome == outcome and result.time is not None]
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """The outcomes that there can be."""
+        return (*OUTCOMES, REPORTED) if reports_only(self.stage.rollout.spec) else OUTCOMES
 
     @property
     def violations(self) -> int:
@@ -99,12 +107,13 @@ def bound(summary: Summary) -> float | None:
 
     What a second of traffic is worth is the least divergence of the truth from "tolerable" (Wald, Lorden): the
     minimum over the null of `n_c KL(p_c|.) + n_s KL(p_s|.)`. Weights are the mean over the runs still undecided.
-    None where the horizon comes first.
+    None where the horizon comes first, and where a shadow tells of errors before users meet any.
     """
     analysis, scenario = summary.stage.rollout.spec.analysis, summary.stage.scenario
     metric = next((metric for metric in analysis.metrics if metric.name == "errors"), None)
     started = [result for result in summary.results if result.first is not None]
-    if metric is None or not started:
+    shadow = any(step.shadow is not None for step in steps_of(summary.stage.rollout.spec))
+    if metric is None or not started or shadow:
         return None
     first = float(np.mean([result.first for result in started if result.first is not None]))
     weights = _mean_weights(started, int(scenario.horizon - first))

@@ -20,7 +20,7 @@ RARE: Final = 1e-4
 PREDICTION_BOUNDS: Final = 20
 INPUT_BINS: Final = 10
 PAIRED: Final = 0.1
-"""Share of all traffic that the comparer looks at while a candidate exists."""
+"""Share of all traffic that is compared while a candidate exists, where no step of the rollout says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +135,10 @@ def expected(scenario: Scenario, version: Version, shape: Layout, *, candidate: 
 
 
 def compared(scenario: Scenario) -> Expected:
-    """Tabulate the pairs of answers that a comparer sees, and those that differ."""
+    """Tabulate the pairs of answers, were all traffic compared, and those that differ."""
     length = BEFORE + math.ceil(scenario.horizon) + 64 * scenario.window + 2
     middles = np.maximum(np.arange(length) - BEFORE + 0.5, 0.0)
-    pairs = scenario.traffic.rps.at(middles) * PAIRED
+    pairs = scenario.traffic.rps.at(middles)
     return Expected(_cumulative(pairs[:, None]), _cumulative(pairs * scenario.shadow.disagreement.at(middles)))
 
 
