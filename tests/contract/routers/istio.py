@@ -111,7 +111,7 @@ CASES: Final = (
         can=frozenset({MIRROR, MATCH}),
         edits=OWN_EDITS,
         previews=True,
-        kept=lambda spec: {key: value for key, value in spec.items() if key not in ("hosts", "gateways", "http")},  # type: ignore[attr-defined]
+        kept=lambda spec: {key: value for key, value in spec.items() if key not in ("hosts", "gateways", "http")},
     ),
     Case(
         name="VirtualService and DestinationRules",

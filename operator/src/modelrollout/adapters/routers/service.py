@@ -187,7 +187,7 @@ def _check_weight(rollout: ModelRollout, place: str, weight: int) -> None:
         # Without any pod for a candidate the rollout says so itself, with what helps.
         return
     why = (
-        f"cannot make up {weight}% of whole pods: of {replicas} replicas the nearest is {weight_of(pods)}% "
+        f"cannot make up {weight}% of whole pods: with replicas: {replicas} the nearest is {weight_of(pods)}% "
         f"({pods.candidate} of {pods.candidate + pods.stable} pods)"
     )
     remedy = f"write weight: {weight_of(pods)}" + (
