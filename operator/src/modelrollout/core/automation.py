@@ -64,7 +64,8 @@ def give_up(draft: Draft, why: str, message: str) -> None:
         rollback.roll_back(draft, why, message)
     elif draft.status.skip_to is None and (paused is None or not paused.startswith(FAILING)):
         revision = draft.status.candidate or draft.status.stable
-        draft.set(paused=f"{FAILING}: {message}"[:500])
+        phase = Phase.PAUSED if draft.active else draft.status.phase
+        draft.set(phase=phase, paused=f"{FAILING}: {message}"[:500])
         draft.move("Failing", revision, f"rollback is manual; run abort to go back: {message}", warn=True)
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from modelrollout.api.status import StepStatus, VerdictKind
+from modelrollout.api.status import Phase, StepStatus, VerdictKind
 from modelrollout.api.strategy import Step
 from modelrollout.api.units import format_duration, parse_duration
 from modelrollout.core import automation
@@ -49,7 +49,7 @@ def timed_out(draft: Draft, step: Step, current: StepStatus) -> bool:
     if step.on_timeout == "Rollback":
         automation.give_up(draft, "TimedOut", why)
     elif step.on_timeout == "Pause":
-        draft.set(paused=why[:500])
+        draft.set(phase=Phase.PAUSED, paused=why[:500])
         draft.move("Paused", draft.status.candidate, why, warn=True)
     return step.on_timeout == "Promote"
 
