@@ -120,3 +120,37 @@ def test_own_queries_are_asked_once_or_for_each_side():
     assert set(found) == {"errors", "queue", "cost/stable", "cost/candidate"}
     assert found["queue"] == 'max(queue{namespace="ns"})'
     assert "fraud-two" in found["cost/candidate"]
+
+
+AGREEING = {**SERVER, "metrics": [{"name": "errors"}, {"name": "latency"}, {"name": "agreement"}]}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words", "weights"),
+    [
+        (
+            {"steps": [{"shadow": {}}, {"weight": 5}, {"weight": 10}, {"weight": 25}, {"weight": 50}]},
+            ["shadow 10% is skipped: a recording of users' requests holds no copies of them"],
+            [5, 10, 25, 50],
+        ),
+        (
+            {"steps": [{"match": {"headers": {"x": "1"}}}, {"gate": {"approval": {}}}, {"weight": 50}]},
+            [
+                "match x=1 is skipped: its requests count as those of the nearest weight",
+                "gate approval is skipped: nobody is asked",
+            ],
+            [50],
+        ),
+        ({"type": "BlueGreen"}, ["no step has a weight: safety is asked for all traffic at whatever"], None),
+    ],
+)
+def test_steps_that_no_recording_tells_of_are_skipped_with_words(strategy, words, weights):
+    found = load(recording(GOOD))
+    spec = rollout(analysis=AGREEING if "shadow" in str(strategy) else SERVER, strategy=strategy)
+    trial = Trial(spec, str(found.stable), str(found.candidate), "default")
+    decision = replay(trial, readings(trial, PRESETS, found), found.since)
+    assert [one[: len(word)] for one, word in zip(decision.skipped, words, strict=True)] == words
+    assert decision.outcome == "promoted", decision.reason
+    if weights is not None:
+        assert [held.weight for held in decision.held] == weights
+    assert not any(verdict.name.startswith(("shadow", "agreement")) for verdict in decision.verdicts)

@@ -195,6 +195,75 @@ def test_lint_warns_of_what_is_risky(tmp_path, spec, field):
     assert [one["field"] for one in json.loads(found.stdout)["warnings"]] == [field]
 
 
+SHADOW = {"shadow": {"percent": 10}}
+BLIND = {"shadow": {"percent": 10, "comparer": {"enabled": False}}}
+AGREEMENT = {"preset": "traefik", "metrics": [{"name": "errors"}, {"name": "agreement"}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "words"),
+    [
+        (
+            {"strategy": {"steps": [BLIND, {"weight": 10}]}, "analysis": {"preset": "traefik"}},
+            "spec.strategy.steps[0].shadow.comparer.enabled",
+            "errors, latency give no evidence",
+        ),
+        ({"analysis": AGREEMENT}, "spec.analysis.metrics[1]", "nothing makes pairs of answers"),
+        (
+            {"strategy": {"steps": [{"shadow": {"percent": 100}}, {"weight": 10}]}},
+            "spec.strategy.steps[0].shadow.percent",
+            "stable answers again",
+        ),
+        ({"strategy": {"surge": 0}}, "spec.strategy.floor", "stable shrinks to 1 of 2 pods"),
+        ({"strategy": {"surge": 0, "floor": "100%"}}, "spec.strategy.surge", "leave no pod for a candidate"),
+        ({"strategy": {"automation": {"rollback": "manual"}}}, "spec.strategy.automation.rollback", "runs abort"),
+        (
+            {"strategy": {"steps": [{"weight": 10, "automation": {"rollback": "manual"}}]}},
+            "spec.strategy.steps[0].automation.rollback",
+            "runs abort",
+        ),
+        ({"strategy": {"schedule": {"freeze": [{}]}}}, "spec.strategy.schedule", "the freeze never ends"),
+        (
+            {"strategy": {"type": "BlueGreen", "guard": {"duration": "0s"}}},
+            "spec.strategy.guard.duration",
+            "a switch sends all traffic at once",
+        ),
+        (
+            {"strategy": {"steps": [{"weight": 5}]}, "traffic": {"service": {}}},
+            "spec.strategy.steps[0].weight",
+            "the operator refuses it",
+        ),
+    ],
+)
+def test_lint_warns_of_what_is_risky_in_every_strategy(tmp_path, spec, field, words):
+    found = run("lint", "-f", write(tmp_path / "risky.yaml", raw(**spec)), "-o", "json")
+    assert found.exit_code == 0, found.output
+    (warning,) = json.loads(found.stdout)["warnings"]
+    assert warning["field"] == field
+    assert words in warning["message"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"strategy": {"steps": [SHADOW, {"weight": 10}]}, "analysis": AGREEMENT},
+        {"strategy": {"steps": [BLIND, {"weight": 10}]}, "analysis": {"preset": "model-server"}},
+        {"strategy": {"type": "BlueGreen", "schedule": {"freeze": [{"days": ["Fri"], "from": "16:00"}]}}},
+        {"strategy": {"type": "Shadow"}},
+        {"strategy": {"surge": 0, "floor": 1}},
+    ],
+)
+def test_lint_finds_nothing_where_nothing_is_risky(tmp_path, spec):
+    found = run("lint", "-f", write(tmp_path / "fine.yaml", raw(**spec)), "-o", "json")
+    assert json.loads(found.stdout)["warnings"] == []
+
+
+def test_lint_knows_when_too_few_requests_match(tmp_path):
+    path = write(tmp_path / "ab.yaml", raw(strategy={"steps": [{"match": {"headers": {"x": "1"}, "share": 1}}]}))
+    found = json.loads(run("lint", "-f", path, "--rps", "1", "-o", "json").stdout)
+    assert any("1000 requests of each revision at match x=1 are 27h46m" in one["message"] for one in found["warnings"])
+
+
 def test_lint_knows_when_traffic_is_too_little(tmp_path):
     found = json.loads(run("lint", "-f", CANARY, "--rps", "0.01", "-o", "json").stdout)
     assert any("errors needs about" in one["message"] for one in found["warnings"])
@@ -230,6 +299,79 @@ def test_plan_without_traffic_or_with_a_person_has_no_end(tmp_path):
     asks = write(tmp_path / "asks.yaml", raw(strategy={"steps": [{"weight": 5}, {"pause": {}}]}))
     assert "a person goes on" in run("plan", "-f", asks, "--rps", 20).stdout
     assert run("plan", "-f", CANARY, "--rps", 20, "--error-rate", "many").exit_code == 2
+
+
+STEPS = [
+    {"gate": {"name": "golden", "requests": {"configMap": "golden"}}},
+    {"shadow": {"percent": 10}},
+    {"match": {"headers": {"x-canary": "1"}}},
+    {"gate": {"approval": {}}},
+    {"weight": 20},
+    {"pause": {"duration": "10m"}},
+    {"switch": {}},
+]
+
+
+def test_plan_draws_every_kind_of_step(tmp_path):
+    path = write(tmp_path / "all.yaml", raw(strategy={"steps": STEPS}))
+    shown = run("plan", "-f", path)
+    assert shown.exit_code == 0, shown.output
+    for words in (
+        "gate golden: sends golden requests ╌╌> candidate  2 pods",
+        "comparer ╌┬╌> candidate  2 pods",
+        "x-canary: 1 ─> candidate  2 pods  (about 10%)",
+        "gate approval: asks a person: approve goes on",
+        "└─── 20% ────> candidate  2 pods",
+        "(waits 10m)",
+        "users ─> gateway ───── 100% ───> promoted   2 pods",
+        "whether gatewayAPI can do it is known in the cluster alone",
+    ):
+        assert words in shown.stdout
+    assert "takes about" not in shown.stdout
+    timed = run("plan", "-f", path, "--rps", 100)
+    assert "a person goes on" in timed.stdout
+    assert "not estimated: gate golden may take longer" in timed.stdout
+
+
+def test_plan_for_programs_tells_the_traffic_of_every_step(tmp_path):
+    path = write(tmp_path / "all.yaml", raw(strategy={"steps": STEPS}))
+    found = json.loads(run("plan", "-f", path, "-o", "json").stdout)
+    assert [step["kind"] for step in found["steps"]] == [next(iter(step)) for step in STEPS]
+    golden, shadow, match, approval, weight, pause, switch = (step["traffic"] for step in found["steps"])
+    assert golden["gate"] == {"kind": "requests", "name": "golden"}
+    assert shadow["mirror"] == {"percent": 10, "to": "comparer"}
+    assert match["match"] == {"requests": "x-canary: 1", "expected_percent": 10}
+    assert approval["weights"] == {"stable": 100, "candidate": 0}
+    assert weight["weights"] == pause["weights"] == {"stable": 80, "candidate": 20}
+    assert switch["weights"] == {"previous": 0, "promoted": 100}
+    assert switch["pods"] == {"previous": 2, "promoted": 2}
+    assert found["steps"][3]["asks_a_person"] is True
+    assert (found["rps"], found["until_promotion_s"], found["ends"]) == (None, None, "promotion")
+
+
+def test_plan_of_a_shadow_ends_in_a_report(tmp_path):
+    path = write(tmp_path / "shadow.yaml", raw(strategy={"type": "Shadow"}))
+    assert "reported after about" in run("plan", "-f", path, "--rps", 50).stdout
+    found = json.loads(run("plan", "-f", path, "--rps", 50, "-o", "json").stdout)
+    assert (found["ends"], found["until_promotion_s"]) == ("report", None)
+    assert found["until_end_s"] > 0.0
+
+
+def test_plan_agrees_with_simulate_in_a_shadow_too(tmp_path):
+    strategy = {"steps": [{"shadow": {"percent": 10}}, {"weight": 25}]}
+    path = write(tmp_path / "shadow.yaml", raw(strategy=strategy))
+    expected = json.loads(run("plan", "-f", path, "--rps", 50, "-o", "json").stdout)["until_promotion_s"]
+    scenario = write(tmp_path / "s.yaml", {"traffic": {"rps": 50}, "horizon": "1h"})
+    words = ("simulate", "-f", path, "-s", scenario, "--runs", 6, "--jobs", 1, "-o", "json")
+    measured = json.loads(run(*words).stdout)["promoted"]["median_s"]
+    assert 0.5 < measured / expected < 2.0
+
+
+def test_plan_says_what_a_plain_service_cannot(tmp_path):
+    path = write(tmp_path / "service.yaml", raw(traffic={"service": {}}, strategy={"steps": [{"weight": 5}]}))
+    shown = run("plan", "-f", path).stdout
+    assert "users ─> Service" in shown
+    assert "not 5%, and so it is refused" in shown
 
 
 def test_help_of_every_command_is_there():

@@ -22,6 +22,8 @@ BEYOND_CHANCE: Final = 4.0
 """Standard deviations at which the weight is taken to be another one."""
 PAST: Final = 3600
 PAST_STEP: Final = 60
+ANY: Final = (1, 2, 5, 10, 25, 50, 75, 90)
+"""Weights that are told apart in a recording where no step of the strategy has one."""
 COUNTED: Final = ("errors", "slo", "latency")
 """Metrics that count every request."""
 
@@ -170,6 +172,7 @@ class _Replay:
         if held and window <= self.found.step:
             held.pop()  # the split was on its way
         if not held or held[-1].weight != weight:
+            # Without weights of its own the strategy asks for all traffic next, wherever the recording is.
             later = [step for step in self._weights() if step > weight]
             held.append(Held(weight, later[0] if later else 100, since))
             self.verdicts = enter_step(self.trial.rollout.spec.analysis, self.verdicts, since, self.trial.stage)
@@ -180,8 +183,7 @@ class _Replay:
         return [step.weight for step in steps if step.weight is not None]
 
     def _nearest(self, share: float) -> int:
-        weights = self._weights() or [min(99, max(1, round(100 * share)))]
-        return min(weights, key=lambda weight: abs(weight / 100.0 - share))
+        return min(self._weights() or ANY, key=lambda weight: abs(weight / 100.0 - share))
 
     def _may_go_on(self, worst: VerdictKind, held: Held, now: int) -> bool:
         least = parse_duration(self.trial.rollout.spec.strategy.min_step_duration).total_seconds()
@@ -211,7 +213,10 @@ class _Replay:
 
     def _alone(self, now: int) -> None:
         """Conclude where stable's traffic ends: the candidate was promoted then, there is nothing to compare with."""
-        last = self.found.held[-1] if self.found.held else None
+        held = self.found.held
+        while len(held) > 1 and now - held[-1].since <= 2 * self.found.step:
+            held.pop()  # the split was on its way to all traffic
+        last = held[-1] if held else None
         if last is not None and last.safe is not None and last.next_weight == 100:
             self.found.outcome, self.found.time, self.found.reason = "promoted", last.safe, last.message
             return
