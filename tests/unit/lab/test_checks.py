@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 from lab.errors import LabError
+from lab.paths import SOURCE
 from lab.preflight import check_networks
 from lab.status import duration
 from lab.teardown import mounts_under
-from lab.toolchain import parse_version
+from lab.toolchain import PACKAGES, package_for, parse_version
 from lab.workloads import deployments_by_image, full_reference
 
 
@@ -58,10 +59,29 @@ def test_deployments_by_image_sees_init_containers() -> None:
 
 @pytest.mark.parametrize(
     ("text", "version"),
-    [("go version go1.26.8 linux/amd64", (1, 26, 8)), ("go version go1.9 linux/amd64", (1, 9, 0)), ("gccgo", None)],
+    [
+        ("go version go1.26.8 linux/amd64", (1, 26, 8)),
+        ("go version go1.9 linux/amd64", (1, 9, 0)),
+        ("module example.dev/lab\n\ngo 1.26.7\n", (1, 26, 7)),
+        ("gccgo", None),
+    ],
 )
 def test_parse_version(text: str, version: tuple[int, int, int] | None) -> None:
     assert parse_version(text) == version
+
+
+def test_the_oldest_go_that_is_new_enough_is_taken() -> None:
+    assert package_for((1, 26, 0)) == PACKAGES[0]
+    assert package_for((1, 26, 7)) == PACKAGES[1]
+    with pytest.raises(LabError, match=r"9\.0\.0"):
+        package_for((9, 0, 0))
+
+
+@pytest.mark.parametrize("module", sorted((SOURCE / "go").iterdir()), ids=lambda module: module.name)
+def test_every_program_says_which_go_it_needs_and_there_is_one(module: Path) -> None:
+    needed = parse_version((module / "go.mod").read_text())
+    assert needed is not None
+    assert package_for(needed)
 
 
 @pytest.mark.parametrize(
