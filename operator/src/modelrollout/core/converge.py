@@ -57,7 +57,9 @@ def wanted_replicas(draft: Draft) -> dict[str, int]:
     if status.candidate is not None:
         pods = pods_for(draft.spec, _share(draft))
         most = pods_for(draft.spec, 100).candidate
-        wanted[status.candidate] = max(pods.candidate, _has(draft, status.candidate, most))
+        # Pods that are the share themselves, of an attempt before, have to go before the first share.
+        kept = 0 if draft.by_number and not status.weights.candidate else _has(draft, status.candidate, most)
+        wanted[status.candidate] = max(pods.candidate, kept)
         wanted[status.stable] = min(pods.stable, max(0, replicas + surge - wanted[status.candidate]))
     return wanted
 
@@ -72,7 +74,7 @@ def _share(draft: Draft) -> int:
     """Return the largest share of requests that the candidate has, is about to get, or must be ready for."""
     step, first = draft.step, draft.steps[0]
     whole = share_of(draft.spec.strategy.surge, draft.spec.replicas) >= draft.spec.replicas
-    if whole and any(one.switch is not None for one in draft.steps):
+    if whole and not draft.by_number and any(one.switch is not None for one in draft.steps):
         return 100
     by_step = step.match.share if step and step.match else step.shadow.percent if step and step.shadow else 0
     return max(first.weight or 0, draft.wanted, draft.status.weights.candidate, by_step)

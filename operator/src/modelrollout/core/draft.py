@@ -71,6 +71,11 @@ class Draft:
         return self.steps[current.index] if current is not None and current.index < len(self.steps) else None
 
     @property
+    def by_number(self) -> bool:
+        """Say whether the numbers of pods make up the weights of some step."""
+        return self.spec.traffic.service is not None and any(step.weight is not None for step in self.steps)
+
+    @property
     def stage(self) -> Stage | None:
         """Return the stage of the step in progress; None for a rollout without a shadow."""
         return stage_among(self.steps, self.step)

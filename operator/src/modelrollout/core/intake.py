@@ -80,6 +80,8 @@ def start(draft: Draft, revision: str, *, by: str | None = None, why: str = "") 
     """Begin a rollout of a revision; a candidate on trial is replaced, stable never is."""
     status = draft.status
     text = why or f"new revision {revision} replaces {status.stable}"
+    # A Service between two revisions would take the pods of a third too.
+    draft.route_first = draft.by_number
     if draft.active:
         text += f"; candidate {status.candidate} is given up for it"
     if status.phase is Phase.GUARDING:

@@ -137,7 +137,7 @@ def _enter(draft: Draft, index: int) -> None:
     """Begin a step, or end after the last; without what it needs, ask for that and wait."""
     status = draft.status
     step = draft.steps[index] if index < len(draft.steps) else None
-    ends = step is None or step.switch is not None
+    ends = step is None or step.whole
     report = index == len(draft.steps) and reports_only(draft.spec)
     if not report and not _capable(draft, _share(draft, step)):
         return
@@ -161,7 +161,7 @@ def _evidence(draft: Draft) -> str:
 
 def _share(draft: Draft, step: Step | None) -> int:
     """Return the per cent of requests, or copies, that a step brings to the candidate."""
-    if step is None or step.switch is not None:
+    if step is None or step.whole:
         return 100
     if step.shadow is not None:
         return step.shadow.percent
@@ -179,11 +179,33 @@ def _capable(draft: Draft, share: int) -> bool:
         return False
     pods = capacity.pods_for(draft.spec, share).candidate
     draft.wanted = max(draft.wanted, share)
+    if _surplus(draft, share, pods):
+        draft.wait_for(parse_duration("10s"))
+        return False
     if draft.workload(candidate) is not None and draft.ready(candidate) >= pods:
         return True
     before = f"{share}%" if status.weights.candidate != share else "the next step"
     draft.say(f"waiting for pods of the candidate before {before}: {_pods(draft, candidate, pods)}")
     draft.wait_for(parse_duration("10s"))
+    return False
+
+
+def _surplus(draft: Draft, share: int, pods: int) -> bool:
+    """Say whether there are pods that a Service would select, and that are none of the share that it is to have."""
+    status = draft.status
+    if not draft.by_number or status.weights.candidate or not 0 < share < 100:
+        return False
+    roles = (status.stable, status.candidate)
+    others = [workload.revision for workload in draft.observed.workloads.values() if workload.total]
+    if strangers := sorted(set(others) - set(roles)):
+        draft.say(
+            f"waiting for pods of {', '.join(strangers)} to go before {share}%: the Service would select them too"
+        )
+        return True
+    candidate = draft.workload(status.candidate)
+    if candidate is not None and candidate.total > pods:
+        draft.say(f"waiting for pods of the candidate to go before {share}%: {candidate.total} of {pods} are there")
+        return True
     return False
 
 
