@@ -25,11 +25,12 @@ LAST = {"weight": 50}
         (JOB, Split({"r1": 100})),
         (REQUESTS, Split({"r1": 100})),
         ({"switch": {}}, Split({"r2": 100})),
+        ({"weight": 100}, Split({"r2": 100})),
     ],
-    ids=["weight", "match", "pause", "job", "requests", "switch"],
+    ids=["weight", "match", "pause", "job", "requests", "switch", "weight 100"],
 )
 def test_what_the_route_says_at_a_step(step, split):
-    world = pushed(steps=[step] if "switch" in step else [step, LAST])
+    world = pushed(steps=[step] if "switch" in step or step.get("weight") == 100 else [step, LAST])
     world.checks.plan.update(holdout="slow", golden="slow")
     world.run(8)
     assert world.split == split
@@ -191,6 +192,25 @@ def test_a_preview_is_pointed_at_a_revision_only_when_it_changes():
     world.before_action = note
     world.run(60, until=over)
     assert pointed == ["r2", "switch"]
+
+
+def test_a_weight_of_100_is_promotion_for_nothing_is_left_to_compare_with():
+    world = pushed(steps=[{"weight": 50}, {"weight": 100}], guard={"duration": "1m"})
+    world.run(120, until=lambda w: w.weights == {"r2": 100})
+    assert world.status.phase is Phase.GUARDING
+    world.models["r2"].error_rate = 0.9
+    world.run(20, until=over)
+    assert world.weights == {"r1": 100}
+
+
+def test_the_candidate_is_at_full_size_before_the_switch_and_the_guard_keeps_stable_so():
+    world = blue_green(guard={"duration": "20s"})
+    world.run(60, until=lambda w: w.weights == {"r2": 100})
+    assert world.ready("r2") == 4
+    world.run(15)
+    assert world.ready("r1") == 4
+    world.run(20)
+    assert world.pods["r1"].desired == 0
 
 
 # gates

@@ -188,9 +188,9 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
             "steps must have rising weights: the way back is a rollback, in one move",
         ),
         Rule(
-            "self.all(s, !has(s.switch)) || (has(self[size(self) - 1].switch) &&"
-            " self.filter(s, has(s.switch)).size() == 1)",
-            "switch must be the last step: after it the candidate has all traffic and the guard begins",
+            "self.map(s, has(s.switch) || (has(s.weight) && s.weight == 100) ? 1 : 0).isSorted() &&"
+            " self.filter(s, has(s.switch) || (has(s.weight) && s.weight == 100)).size() <= 1",
+            "a switch or a weight of 100 must be the last step: with it the candidate is promoted, the guard begins",
         ),
         Rule(
             "!self.exists(s, has(s.weight)) || self.map(s, has(s.weight) ? 1 : (has(s.shadow) || has(s.match) ? 0 : 2))"

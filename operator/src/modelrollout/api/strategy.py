@@ -171,6 +171,11 @@ class Step(ApiModel):
         return self.kind in MOVING
 
     @property
+    def whole(self) -> bool:
+        """Whether the candidate gets all requests in it, so that nothing is left to compare it with."""
+        return self.switch is not None or self.weight == 100  # noqa: PLR2004
+
+    @property
     def name(self) -> str:
         """The step as people name it: `weight 20`, `shadow 10%`, `gate evaluation`."""
         if self.weight is not None:
@@ -270,9 +275,9 @@ class Strategy(ApiModel):
             )
         if self.type == "Shadow" and kinds and "shadow" not in kinds:
             raise ValueError("steps of type Shadow must have at least one shadow")
-        if "switch" in kinds[:-1]:
+        if any(step.whole for step in (self.steps or ())[:-1]):
             raise ValueError(
-                "switch must be the last step: after it the candidate has all traffic and the guard begins"
+                "a switch or a weight of 100 must be the last step: with it the candidate is promoted, the guard begins"
             )
         weights = [step.weight for step in self.steps or () if step.weight is not None]
         if weights != sorted(weights):

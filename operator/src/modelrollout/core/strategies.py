@@ -27,7 +27,7 @@ def steps_of(spec: Spec) -> tuple[Step, ...]:
         steps = tuple(Step(weight=weight) for weight in reachable_weights(spec))
     else:
         steps = _DEFAULTS[strategy.type]
-    if strategy.automation.promotion == "manual" and steps[0].switch is not None:
+    if strategy.automation.promotion == "manual" and steps[0].whole:
         return (Step(pause=Pause()), *steps)
     return steps
 
