@@ -2,11 +2,14 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,19 @@ import pytest
 import yaml
 
 from tests.support.kube import Kube, KubeError
-from tests.unit.cli.rollouts import PROGRESSING, PROMOTED, ROLLED_BACK, Raw, deployment, rollout
+from tests.unit.cli.rollouts import (
+    AT_APPROVAL,
+    GATE,
+    PROGRESSING,
+    PROMOTED,
+    REPORTED,
+    ROLLED_BACK,
+    SHADOW_STEPS,
+    Raw,
+    deployment,
+    rollout,
+)
+from tests.unit.cli.test_strategies_words import ANSWER
 
 API = "modelrollout.dev/v1alpha1"
 REQUEST = "modelrollout.dev/request"
@@ -117,7 +132,7 @@ def test_status_shows_deployments_and_health(run: Run, fraud: Callable[..., Raw]
     assert yaml.safe_load(run("status", "fraud", "-o", "yaml").stdout)["status"]["phase"] == "RolledBack"
 
 
-@pytest.mark.parametrize("command", ["status", "explain", "history", "abort"])
+@pytest.mark.parametrize("command", ["status", "explain", "history", "report", "disagreements", "approve", "abort"])
 def test_what_does_not_exist(run: Run, namespace: str, command: str) -> None:
     result = run(command, "nothing")
     assert result.returncode == 4
@@ -163,7 +178,7 @@ def test_a_request_that_makes_no_sense_writes_nothing(run: Run, fraud: Callable[
     assert fraud(None)["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
 
-@pytest.mark.parametrize(("end", "code"), [(PROMOTED, 0), (ROLLED_BACK, 1)])
+@pytest.mark.parametrize(("end", "code"), [(PROMOTED, 0), (REPORTED, 0), (ROLLED_BACK, 1)])
 def test_watching_to_the_end(
     start: Callable[..., Any], fraud: Callable[..., Raw], end: dict[str, Any], code: int
 ) -> None:
@@ -217,3 +232,124 @@ def test_a_cluster_that_does_not_answer(run: Run, api: Kube, tmp_path: Path) -> 
     assert result.returncode == 3
     assert result.stderr.startswith("error: the cluster at 127.0.0.1:1 does not answer")
     assert result.stderr.count("\n") == 1
+
+
+def strategy(api: Kube, namespace: str, **fields: Any) -> None:
+    api.patch("ModelRollout", "fraud", {"spec": {"strategy": fields}}, api=API, namespace=namespace)
+
+
+def test_approve_is_refused_unless_a_gate_waits_for_a_person(
+    run: Run, fraud: Callable[..., Raw], api: Kube, namespace: str
+) -> None:
+    fraud(None)
+    strategy(api, namespace, steps=SHADOW_STEPS)
+    step = {**AT_APPROVAL["step"], "index": 2, "name": "gate evaluation"}
+    fraud({**AT_APPROVAL, "step": step, "gate": GATE})
+    refused = run("approve", "fraud")
+    assert refused.returncode == 2
+    assert "gate evaluation waits for its job, not for a person" in refused.stderr
+    fraud(AT_APPROVAL)
+    asking = run("approve", "fraud", "--no-wait")
+    assert (asking.returncode, asking.stdout) == (0, f"{namespace}/fraud: approve is asked for\n")
+    assert asked(api, namespace)["action"] == "approve"
+
+
+def test_report_of_a_shadow_that_is_over(run: Run, fraud: Callable[..., Raw], api: Kube, namespace: str) -> None:
+    fraud(PROGRESSING)
+    assert run("report", "fraud").returncode == 2
+    strategy(api, namespace, type="Shadow")
+    fraud(REPORTED)
+    shown = run("report", "fraud")
+    assert shown.returncode == 0, shown.stderr
+    assert "the shadow is over, nothing was promoted" in shown.stdout
+    data = json.loads(run("report", "fraud", "-o", "json").stdout)
+    assert (data["passed"], data["pairs"]) == (True, 9843)
+
+
+def own_address() -> str:
+    """Return an address of this machine that is no loopback one: the API server proxies to none of those."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing: it only chooses a way
+        return str(probe.getsockname()[0])
+
+
+def addressed(api: Kube, namespace: str, addresses: list[str], port: int) -> None:
+    """Say where the Service of the comparer leads, as a kubelet and controllers do that do not run here."""
+    pods = []
+    for address in addresses:
+        spec = {"containers": [{"name": "comparer", "image": "c:1"}], "automountServiceAccountToken": False}
+        pod = {"metadata": {"name": "fraud-comparer", "namespace": namespace}, "spec": spec}
+        api.create({"apiVersion": "v1", "kind": "Pod", **pod})
+        status = {"podIP": address, "podIPs": [{"ip": address}], "phase": "Running"}
+        api.patch("Pod", "fraud-comparer", {"status": status}, api="v1", namespace=namespace, sub="status")
+        reference = {"kind": "Pod", "name": "fraud-comparer", "namespace": namespace}
+        pods.append({"ip": address, "targetRef": reference})
+    ports = [{"name": "metrics", "port": port, "protocol": "TCP"}]
+    api.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Endpoints",
+            "metadata": {"name": "fraud-comparer", "namespace": namespace},
+            "subsets": [{"addresses": [pod], "ports": ports} for pod in pods],
+        }
+    )
+
+
+@contextmanager
+def comparer(api: Kube, namespace: str) -> Iterator[list[str]]:
+    """Serve a comparer's answer behind a Service as the operator makes it; gives the paths that were asked for."""
+    paths = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            paths.append(self.path)
+            body = json.dumps(ANSWER).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer((own_address(), 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        port = server.server_address[1]
+        addressed(api, namespace, [own_address()], port)
+        try:
+            yield paths
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_disagreements_are_read_through_the_api_server(
+    run: Run, fraud: Callable[..., Raw], api: Kube, namespace: str
+) -> None:
+    fraud(PROGRESSING)
+    nobody = run("disagreements", "fraud")
+    assert nobody.returncode == 2
+    assert f"the comparer of ModelRollout {namespace}/fraud does not run" in nobody.stderr
+    api.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "fraud-comparer", "namespace": namespace},
+            "spec": {"ports": [{"name": "metrics", "port": 8081, "targetPort": "metrics"}]},
+        }
+    )
+    addressed(api, namespace, [], 1)
+    starting = run("disagreements", "fraud")
+    assert starting.returncode == 3
+    assert "its pod is not ready" in starting.stderr
+    with comparer(api, namespace) as paths:
+        shown = run("disagreements", "fraud", "--limit", "1")
+        assert shown.returncode == 0, shown.stderr
+        data = json.loads(run("disagreements", "fraud", "--limit", "1", "-o", "json").stdout)
+    assert set(paths) == {"/disagreements"}
+    assert "9812 of 9843 pairs agree (99.7%)" in shown.stdout
+    assert "1 of 2 kept" in shown.stdout
+    assert "\x1b" not in shown.stdout
+    assert [one["difference"]["kind"] for one in data["disagreements"]] == ["value"]
