@@ -49,6 +49,8 @@ def test_a_good_candidate_rises_by_its_pods(surge: str | int) -> None:
     world.push("r2")
     world.run(900, over)
     assert (world.status.phase, world.status.stable) == (Phase.PROMOTED, "r2")
+    first = next(move.message for move in world.announced if move.move == "Weight")
+    assert first.startswith(f"0% -> {weights[0]['weight']}%, made up of 1 of {10 if surge == 0 else 11} pods (")
     assert [split.weights for split in world.routes][-1] == {"r2": 100}
 
 

@@ -58,6 +58,12 @@ def weight_of(pods: Pods) -> int:
     return round(_exact(pods)) if pods.candidate else 0
 
 
+def made_of(spec: Spec, weight: int) -> str:
+    """Say what pods make up a weight, and how near they come: `1 of 11 pods (9%)`."""
+    pods = pods_for(spec, weight)
+    return f"{pods.candidate} of {pods.candidate + pods.stable} pods ({weight_of(pods)}%)"
+
+
 def _exact(pods: Pods) -> float:
     return 100 * pods.candidate / (pods.stable + pods.candidate)
 

@@ -73,7 +73,7 @@ class Draft:
     @property
     def by_number(self) -> bool:
         """Say whether the numbers of pods make up the weights of some step."""
-        return self.spec.traffic.service is not None and any(step.weight is not None for step in self.steps)
+        return self.spec.traffic.service is not None and any(0 < (step.weight or 0) < 100 for step in self.steps)
 
     @property
     def stage(self) -> Stage | None:

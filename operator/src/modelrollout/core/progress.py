@@ -237,9 +237,9 @@ def _begin_step(draft: Draft, index: int, step: Step, evidence: str) -> None:
         verdicts=unearned(draft.spec.analysis, draft.status.verdicts, stage_among(draft.steps, step)),
     )
     if step.weight is not None:
-        draft.move(
-            "Weight", draft.status.candidate, f"{before}% -> {after}% ({number}): {evidence or 'pods are ready'}"
-        )
+        made = f", made up of {capacity.made_of(draft.spec, after)}" if draft.by_number else ""
+        text = f"{before}% -> {after}%{made} ({number}): {evidence or 'pods are ready'}"
+        draft.move("Weight", draft.status.candidate, text)
     elif step.shadow is not None:
         text = f"{step.shadow.percent}% of requests are mirrored ({number}): {evidence or 'pods are ready'}"
         draft.move("Shadow", draft.status.candidate, text)

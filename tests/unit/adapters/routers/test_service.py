@@ -35,22 +35,22 @@ def router(*raw: dict[str, Any]) -> ServiceRouter:
         (
             rollout(10, steps=[{"weight": 5}, {"weight": 20}]),
             "spec.strategy.steps[0] (weight 5): router service cannot make up 5% of whole pods: with replicas: 10 the "
-            "nearest is 9% (1 of 11 pods); write weight: 9, or raise spec.replicas to 11",
+            "nearest is 1 of 11 pods (9%); write weight: 9, or raise spec.replicas to 11",
         ),
         (
             rollout(2, steps=[{"weight": 33}, {"pause": {}}, {"weight": 80}]),
             "spec.strategy.steps[2] (weight 80): router service cannot make up 80% of whole pods: with replicas: 2 the "
-            "nearest is 67% (2 of 3 pods); write weight: 67, or raise spec.replicas to 4",
+            "nearest is 2 of 3 pods (67%); write weight: 67, or raise spec.replicas to 4",
         ),
         (
             rollout(4, steps=[{"weight": 10}], surge=0),
             "spec.strategy.steps[0] (weight 10): router service cannot make up 10% of whole pods: with replicas: 4 the "
-            "nearest is 25% (1 of 4 pods); write weight: 25, or raise spec.replicas to 8",
+            "nearest is 1 of 4 pods (25%); write weight: 25, or raise spec.replicas to 8",
         ),
         (
             rollout(1, steps=[{"weight": 1}]),
             "spec.strategy.steps[0] (weight 1): router service cannot make up 1% of whole pods: with replicas: 1 the "
-            "nearest is 50% (1 of 2 pods); write weight: 50, or raise spec.replicas to 22",
+            "nearest is 1 of 2 pods (50%); write weight: 50, or raise spec.replicas to 22",
         ),
         (
             rollout(steps=[{"shadow": {}}, {"switch": {}}]),

@@ -21,7 +21,7 @@ from modelrollout.adapters.routers.refusing import STICKY, preview_hostnames, re
 from modelrollout.api.base import GROUP, NAME_LABEL, REVISION_LABEL
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import PlainService
-from modelrollout.core.capacity import NEAR, Pods, pods_for, weight_of
+from modelrollout.core.capacity import NEAR, Pods, made_of, pods_for, weight_of
 from modelrollout.core.observed import Route
 from modelrollout.core.revision import object_name
 from modelrollout.core.split import COMPARER, Split
@@ -186,10 +186,8 @@ def _check_weight(rollout: ModelRollout, place: str, weight: int) -> None:
     if not pods.candidate or abs(weight_of(pods) - weight) <= NEAR:
         # Without any pod for a candidate the rollout says so itself, with what helps.
         return
-    why = (
-        f"cannot make up {weight}% of whole pods: with replicas: {replicas} the nearest is {weight_of(pods)}% "
-        f"({pods.candidate} of {pods.candidate + pods.stable} pods)"
-    )
+    nearest = made_of(rollout.spec, weight)
+    why = f"cannot make up {weight}% of whole pods: with replicas: {replicas} the nearest is {nearest}"
     remedy = f"write weight: {weight_of(pods)}" + (
         f", or raise spec.replicas to {enough}" if (enough := _enough(rollout, weight)) else ""
     )
