@@ -30,3 +30,9 @@ def test_every_fault_is_named_at_once() -> None:
 
 def test_a_resource_without_status_is_new() -> None:
     assert parse({**GOOD, "status": None}).status.phase == "Initializing"
+
+
+def test_a_time_zone_that_nobody_knows_is_refused() -> None:
+    """The API server knows none."""
+    with pytest.raises(InvalidRollout, match="no time zone is named 'Moon/Tycho'; write for instance UTC"):
+        parse(edited("spec.strategy.schedule", {"timeZone": "Moon/Tycho"}))

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from modelrollout.api.gates import KINDS as GATES
 from modelrollout.api.metrics import QUERIED, QUERIED_ALONE, RESERVED, TAKES, wire
-from modelrollout.api.patterns import WORDS
+from modelrollout.api.patterns import COOKIE_VALUE, WORDS
 from modelrollout.api.strategy import KINDS, MOVING
 from modelrollout.api.traffic import ROUTERS
-from modelrollout.api.units import PERCENT_PATTERN
+from modelrollout.api.units import DURATION_PATTERN, PERCENT_PATTERN
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ def _well_formed(field: str) -> str:
     return f'{field}.matches(r"{PERCENT_PATTERN}")'
 
 
+_DURATION: Final = f'self.matches(r"{DURATION_PATTERN}")'
 _FIELDS: Final = ("maxIncrease", "maxDistance", "minAgreement", "maxDrop", "maxErrorRate", "slices", *QUERIED_ALONE)
 
 
@@ -115,7 +116,10 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         ),
     ),
     "spec.progressDeadline": (
-        Rule("duration(self) >= duration('1s')", "progressDeadline must be at least 1s, for instance 10m"),
+        Rule(
+            f"!{_DURATION} || duration(self) >= duration('1s')",
+            "progressDeadline must be at least 1s, for instance 10m",
+        ),
     ),
     "spec.traffic.port": (
         Rule(
@@ -204,9 +208,15 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
             f"a step is exactly one of {', '.join(KINDS)}; split it into two",
         ),
         Rule(
-            "!(has(self.pause) || has(self.switch))"
+            "!(has(self.pause) || has(self.switch) || (has(self.weight) && self.weight == 100))"
             " || !(has(self.minDuration) || has(self.maxDuration) || has(self.onTimeout))",
-            "minDuration, maxDuration and onTimeout do not belong to a pause or switch; a pause takes pause.duration",
+            "minDuration, maxDuration and onTimeout do not belong to a pause, a switch or a weight of 100;"
+            " a pause takes pause.duration",
+        ),
+        Rule(
+            "!has(self.automation) || !(has(self.switch) || (has(self.weight) && self.weight == 100))",
+            "automation does not belong to a switch or a weight of 100, which last no time;"
+            " give it to the step before, or to strategy",
         ),
         Rule(
             "!has(self.gate) || !has(self.minDuration)",
@@ -217,10 +227,22 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
             "onTimeout needs maxDuration: without one the step waits for evidence for as long as it takes",
         ),
     ),
+    "spec.strategy.steps[].shadow.comparer.noise": (
+        Rule(f"!{_well_formed('self')} || {_number('self')} <= 100.0", "must be at most 100%, for instance 5%"),
+    ),
+    "spec.strategy.steps[].shadow.comparer.timeout": (
+        Rule(f"!{_DURATION} || duration(self) > duration('0s')", "must be above 0s, for instance 5s"),
+    ),
     "spec.strategy.steps[].match": (
         Rule(
             "(has(self.headers) && size(self.headers) > 0) || (has(self.cookies) && size(self.cookies) > 0)",
             "match needs headers or cookies; for a share of all requests use weight",
+        ),
+    ),
+    "spec.strategy.steps[].match.cookies": (
+        Rule(
+            f'self.all(name, self[name].matches(r"{COOKIE_VALUE}"))',
+            "the value of a cookie has no spaces, quotes, commas or ';'",
         ),
     ),
     "spec.strategy.steps[].gate": (

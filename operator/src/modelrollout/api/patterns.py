@@ -11,7 +11,9 @@ DNS_NAME: Final = rf"^{_LABEL}(\.{_LABEL})*$"
 HOST_NAME: Final = rf"^(\*\.)?{_LABEL}(\.{_LABEL})*$"
 HTTP_URL: Final = r"^https?://[-A-Za-z0-9.:\[\]]+(/[-A-Za-z0-9._~/]*)?$"
 LABEL_NAME: Final = "^[a-zA-Z_][a-zA-Z0-9_]*$"
+BEGIN: Final = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
 CLOCK: Final = "^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"
+COOKIE_VALUE: Final = r"^[-!#-+./-:<-\[\]-~]+$"
 COOKIE_NAME: Final = "^[-!#$%&'*+.^_`|~0-9A-Za-z]+$"
 GATE_URL: Final = r"^https?://[-A-Za-z0-9.:\[\]]+(/[-A-Za-z0-9._~/]*)?(\?[-A-Za-z0-9._~/=&%+]*)?$"
 HEADER_NAME: Final = "^[A-Za-z0-9][-A-Za-z0-9_]*$"
@@ -33,6 +35,7 @@ WORDS: Final = {
     HOST_NAME: "must be a host name without scheme, port and path, for instance api.example.com or *.example.com",
     HTTP_URL: "must be a URL without credentials and query, for instance http://prometheus.monitoring:9090",
     LABEL_NAME: "must be the name of a label, for instance segment",
+    BEGIN: "must be a time of day from 00:00 to 23:59",
     CLOCK: "must be a time of day, for instance 18:00; 24:00 is the end of the day",
     COOKIE_NAME: "must be the name of a cookie, for instance user",
     GATE_URL: "must be a URL without credentials, for instance https://checks.example.com/model",

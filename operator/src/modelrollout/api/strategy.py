@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from modelrollout.api.base import ApiModel
 from modelrollout.api.gates import Gate
-from modelrollout.api.patterns import CLOCK, COOKIE_NAME, HEADER_NAME, JSON_PATH, SHARE, TIME_ZONE
+from modelrollout.api.patterns import BEGIN, CLOCK, COOKIE_NAME, COOKIE_VALUE, HEADER_NAME, JSON_PATH, SHARE, TIME_ZONE
 from modelrollout.api.units import Duration, Percent, parse_duration, parse_percent
 
 KINDS: Final = ("shadow", "weight", "match", "switch", "pause", "gate")
@@ -56,9 +56,7 @@ class Comparer(ApiModel):
     def _json_paths(cls, paths: list[str]) -> list[str]:
         for path in paths:
             if not re.fullmatch(JSON_PATH, path):
-                raise ValueError(
-                    f"{path!r} is no JSON path; write for instance $.outputs[*].data, or a key"
-                )
+                raise ValueError(f"{path!r} is no JSON path; write for instance $.outputs[*].data, or a key")
         return paths
 
     @field_validator("noise")
@@ -99,7 +97,7 @@ class Match(ApiModel):
     @classmethod
     def _cookie_values(cls, cookies: dict[str, str]) -> dict[str, str]:
         for name, value in cookies.items():
-            if not re.fullmatch(r"[-!#-+./-:<-\[\]-~]+", value):
+            if not re.fullmatch(COOKIE_VALUE, value):
                 raise ValueError(f"{name}={value}: the value of a cookie has no spaces, quotes, commas or ';'")
         return cookies
 
@@ -148,9 +146,15 @@ class Step(ApiModel):
         if len([kind for kind in KINDS if getattr(self, kind) is not None]) != 1:
             raise ValueError(f"a step is exactly one of {', '.join(KINDS)}; split it into two")
         timed = self.model_fields_set & set(TIMED)
-        if timed and self.kind in ("pause", "switch"):
+        if timed and (self.pause is not None or self.whole):
             raise ValueError(
-                f"minDuration, maxDuration and onTimeout do not belong to a {self.kind}; a pause takes pause.duration"
+                "minDuration, maxDuration and onTimeout do not belong to a pause, a switch or a weight of 100;"
+                " a pause takes pause.duration"
+            )
+        if self.automation is not None and self.whole:
+            raise ValueError(
+                "automation does not belong to a switch or a weight of 100, which last no time;"
+                " give it to the step before, or to strategy"
             )
         if self.kind == "gate" and "min_duration" in timed:
             raise ValueError("minDuration does not belong to a gate; add a pause for a wait")
@@ -173,7 +177,7 @@ class Step(ApiModel):
     @property
     def whole(self) -> bool:
         """Whether the candidate gets all requests in it, so that nothing is left to compare it with."""
-        return self.switch is not None or self.weight == 100  # noqa: PLR2004
+        return self.switch is not None or self.weight == 100
 
     @property
     def name(self) -> str:
@@ -210,7 +214,7 @@ class Window(ApiModel):
 
     days: list[Day] = Field([], max_length=7, description="Mon to Sun: days on which it begins; all when left out.")
     start: str = Field(
-        "00:00", alias="from", max_length=5, pattern=CLOCK, description="When it begins, for instance 18:00."
+        "00:00", alias="from", max_length=5, pattern=BEGIN, description="When it begins, for instance 18:00."
     )
     to: str = Field("24:00", max_length=5, pattern=CLOCK, description="When it ends, for instance 24:00.")
 
