@@ -367,6 +367,13 @@ def test_plan_agrees_with_simulate_in_a_shadow_too(tmp_path):
     assert 0.5 < measured / expected < 2.0
 
 
+def test_a_weight_of_100_is_the_promotion(tmp_path):
+    path = write(tmp_path / "whole.yaml", raw(strategy={"steps": [{"weight": 20}, {"weight": 100}]}))
+    assert "nothing; this is the promotion" in run("plan", "-f", path, "--rps", 50).stdout
+    last = json.loads(run("plan", "-f", path, "-o", "json").stdout)["steps"][1]
+    assert (last["expected_s"], last["traffic"]["weights"]) == (0.0, {"previous": 0, "promoted": 100})
+
+
 def test_plan_says_what_a_plain_service_cannot(tmp_path):
     path = write(tmp_path / "service.yaml", raw(traffic={"service": {}}, strategy={"steps": [{"weight": 5}]}))
     shown = run("plan", "-f", path).stdout

@@ -180,7 +180,7 @@ class _Replay:
 
     def _weights(self) -> list[int]:
         steps = steps_of(self.trial.rollout.spec)
-        return [step.weight for step in steps if step.weight is not None]
+        return [step.weight for step in steps if step.weight is not None and not step.whole]
 
     def _nearest(self, share: float) -> int:
         return min(self._weights() or ANY, key=lambda weight: abs(weight / 100.0 - share))

@@ -61,7 +61,7 @@ def _goal(view: View) -> str:
     if following >= len(steps):
         return "a report, without promotion" if view.reports else "promotion to 100%"
     step = steps[following]
-    name = "the switch of all traffic" if step.switch is not None else step.name
+    name = "the switch of all traffic" if step.whole else step.name
     return f"{name} (step {following + 1})"
 
 

@@ -47,11 +47,11 @@ def scenes(spec: Spec, name: str) -> tuple[Scene, ...]:
     weight = 0
     for index, step in enumerate(steps):
         pods = pods_at(spec, index)
-        if step.switch is not None:
+        if step.whole:
             note = f"all of them are ready first; the Service {name}-preview reaches the candidate alone"
             if not preview:
                 note = "all of them are ready first"
-            made.append(Scene(f"before step {index + 1} of {len(steps)}: switch", weight, pods, notes=(note,)))
+            made.append(Scene(f"before step {index + 1} of {len(steps)}: {step.name}", weight, pods, notes=(note,)))
             break
         weight = step.weight or weight
         notes = [*_waits(spec, step), *_capacity(spec, step, pods)]
@@ -78,8 +78,8 @@ def _end(spec: Spec, steps: tuple[Step, ...]) -> Iterator[Scene]:
         yield Scene("end: report", 0, Pods(replicas, 0), notes=("the candidate is not promoted; `report` shows why",))
         return
     last = steps[-1]
-    title = f"step {len(steps)} of {len(steps)}: switch" if last.switch is not None else "end"
-    switch = len(steps) - 1 if last.switch is not None else None
+    title = f"step {len(steps)} of {len(steps)}: {last.name}" if last.whole else "end"
+    switch = len(steps) - 1 if last.whole else None
     whole = pods_for(spec, 100)
     new = ("previous", "promoted")
     guard = parse_duration(spec.strategy.guard.duration)

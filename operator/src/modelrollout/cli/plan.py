@@ -149,8 +149,10 @@ def _else(stage: Stage) -> Iterator[str]:
     """Say what a step waits for beside evidence."""
     if stage.asks:
         yield "a person goes on"
-    elif stage.kind in ("gate", "switch"):
-        yield "the gate passes" if stage.kind == "gate" else "nothing; this is the promotion"
+    elif stage.kind == "switch" or stage.weight == 100:
+        yield "nothing; this is the promotion"
+    elif stage.kind == "gate":
+        yield "the gate passes"
     elif not stage.needs:
         yield "nothing; it waits" if stage.kind == "pause" else "nothing that can be estimated"
 

@@ -53,7 +53,7 @@ def _steps(spec: Spec) -> Advice:
 def _guard(spec: Spec) -> Advice:
     if parse_duration(spec.strategy.guard.duration):
         return
-    switches = steps_of(spec)[-1].switch is not None
+    switches = spec.strategy.type == "BlueGreen" or steps_of(spec)[-1].switch is not None
     yield (
         (*BASE, "guard", "duration"),
         "no guard: a switch sends all traffic at once, and with the old version scaled down nothing can go back; 10m "
@@ -121,7 +121,7 @@ def _capacity(spec: Spec) -> Advice:
         return
     for index, step in enumerate(steps_of(spec)):
         real = weight_of(pods_at(spec, index))
-        if step.weight is not None and abs(real - step.weight) > NEAR:
+        if step.weight is not None and not step.whole and abs(real - step.weight) > NEAR:
             yield (
                 (*BASE, "steps", index, "weight"),
                 f"without a gateway the candidate's share is that of its pods: {real}%, not {step.weight}%; the "

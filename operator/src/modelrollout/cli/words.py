@@ -28,7 +28,7 @@ def end(view: View) -> str | None:
     """Return what follows the last step; None where the last step itself is the end."""
     if view.reports:
         return "report"
-    return None if view.steps and view.steps[-1].switch is not None else "100%"
+    return None if view.steps and view.steps[-1].whole else "100%"
 
 
 def beside(view: View) -> str:

@@ -121,7 +121,7 @@ def _flow(spec: Spec, index: int, load: tuple[float, float]) -> _Flow | None:
     """Return what is compared at a step; None where nothing is."""
     steps, (rps, error_rate) = steps_of(spec), load
     step, following = steps[index], first_weight(steps[index + 1 :])
-    if step.weight is not None:
+    if step.weight is not None and not step.whole:
         return _Flow(rps * step.weight / 100.0, step.weight / 100.0, error_rate, following)
     if step.match is not None:
         return _Flow(rps * step.match.share / 100.0, step.match.share / 100.0, error_rate, following)
@@ -153,7 +153,7 @@ def _lasts(spec: Spec, step: Step, waits: list[float | None], settings: Settings
     if step.pause is not None:
         pause = parse_duration(step.pause.duration).total_seconds() if step.pause.duration else None
         return pause, pause
-    if step.kind in ("switch", "gate"):
+    if step.whole or step.gate is not None:
         return 0.0, 0.0
     least = parse_duration(step.min_duration or spec.strategy.min_step_duration).total_seconds()
     begin = APPLY + settings.settle.total_seconds() + settings.window / 2.0
@@ -169,7 +169,7 @@ def _asks(spec: Spec, step: Step) -> bool:
     if step.gate is not None and step.gate.approval is not None:
         return True
     last = reports_only(spec) and step is steps_of(spec)[-1]
-    return mode_of(spec.strategy, step, "promotion") == "manual" and step.switch is None and not last
+    return mode_of(spec.strategy, step, "promotion") == "manual" and not step.whole and not last
 
 
 def _needs(spec: Spec, step: Step, flow: _Flow) -> Iterator[Need]:

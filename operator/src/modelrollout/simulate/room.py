@@ -11,7 +11,8 @@ def pods_at(spec: Spec, index: int) -> Pods:
     steps, replicas = steps_of(spec), spec.replicas
     surge = share_of(spec.strategy.surge, replicas)
     shares = [share_at(step) for step in (steps[0], *steps[: index + 1])]
-    if surge >= replicas and any(step.switch is not None for step in steps):
+    by_number = spec.traffic.service is not None and any(0 < (step.weight or 0) < 100 for step in steps)
+    if surge >= replicas and not by_number and any(step.switch is not None for step in steps):
         shares.append(100)
     found = [pods_for(spec, share) for share in shares]
     candidate = max(pods.candidate for pods in found)

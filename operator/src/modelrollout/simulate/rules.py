@@ -48,7 +48,8 @@ class Rules:
         steps, current = steps_of(self.cluster.stage.rollout.spec), status.step
         if current is None or current.index >= len(steps):
             return False
-        return steps[current.index].kind in ("weight", "shadow", "match")
+        step = steps[current.index]
+        return step.kind in ("weight", "shadow", "match") and step.on_timeout != "Promote"
 
     def acting(self, action: Action, made: Plan) -> None:
         """Check an action just before it takes effect."""
