@@ -11,11 +11,13 @@ PARENTS: Final = [{"name": "public", "namespace": "gateway", "sectionName": "web
 THEIR_PARENTS: Final = [{"name": "public", "namespace": "gateway"}]
 
 
-def parent(raw: Object, ref: Object, behind: int = 0, **conditions: str) -> Object:
+def parent(
+    raw: Object, ref: Object, behind: int = 0, controller: str = "gateway.example/controller", **conditions: str
+) -> Object:
     """Return what a gateway says of one parent of a route: Accepted="True" or Accepted="False"."""
     return {
         "parentRef": ref,
-        "controllerName": "gateway.example/controller",
+        "controllerName": controller,
         "conditions": [
             {
                 "type": name,

@@ -343,3 +343,52 @@ async def test_a_patch_of_an_older_state_is_a_conflict(adopted: Setting) -> None
     with pytest.raises(ConflictError):
         await adopted.connection.patch(HTTP_ROUTES, adopted.key.namespace, "shop", version, [operation])
     assert adopted.raw() == before
+
+
+ENVOY = "gateway.envoyproxy.io/gatewayclass-controller"
+
+
+def _taken(setting: Setting, controller: str) -> None:
+    raw = setting.raw()
+    told = [parent(raw, ref, controller=controller, Accepted="True", ResolvedRefs="True") for ref in PARENTS]
+    answer(setting, raw, *told)
+
+
+@pytest.mark.parametrize("case", [OWN, GRPC], ids=lambda case: case.name)
+async def test_envoy_gateway_keeps_naming_what_it_took_requests_from(setting: Setting, case: Case) -> None:
+    """A Service that no rule names loses its cluster before Envoy hears of the new rules: requests would fail."""
+    if case is GRPC:
+        setting = of(GRPC, setting)
+    await setting.set(ALL)
+    _taken(setting, ENVOY)
+    setting.watch()
+    await setting.set(Split({CANDIDATE: 100}))
+
+    rule, keep = setting.raw()["spec"]["rules"]
+    assert [(one["name"], one["weight"]) for one in rule["backendRefs"]] == [(f"fraud-{CANDIDATE}", 100)]
+    assert [one["name"] for one in keep["backendRefs"]] == [f"fraud-{STABLE}"]
+    assert keep["matches"][0]["headers"][0]["value"] == setting.rollout.metadata.uid
+    _taken(setting, ENVOY)
+    route = setting.route()
+    assert (route.split, route.kept) == (Split({CANDIDATE: 100}), {STABLE})
+    assert route.current
+    assert route.accepted
+
+    await setting.set(Split({CANDIDATE: 90, STABLE: 10}))
+    assert setting.route().kept == frozenset()
+
+
+async def test_a_match_that_ends_is_kept_too(setting: Setting) -> None:
+    await setting.set(BETA)
+    _taken(setting, ENVOY)
+    setting.watch()
+    await setting.set(ALL)
+    assert setting.route().kept == {CANDIDATE}
+
+
+async def test_other_gateways_are_told_nothing_more_than_they_need(setting: Setting) -> None:
+    await setting.set(ALL)
+    accept(setting)
+    setting.watch()
+    await setting.set(Split({CANDIDATE: 100}))
+    assert len(setting.raw()["spec"]["rules"]) == 1

@@ -202,6 +202,7 @@ def _forget(draft: Draft, roles: dict[str, int]) -> list[Action]:
         for revision in draft.status.revisions
         if revision not in roles
         and revision != draft.status.target
+        and not (draft.observed.route and revision in draft.observed.route.kept)
         and (workload := draft.workload(revision)) is not None
         and workload.desired == 0
         and workload.total == 0

@@ -43,6 +43,8 @@ class Route:
     """The attempt that was rolled back (see `SetRoute.latch`)."""
     problem: str | None = None
     """Why the gateway refuses it, in words."""
+    kept: frozenset[str] = frozenset()
+    """Revisions that it still names though no request reaches them: their Services must stay."""
 
     @property
     def weights(self) -> Mapping[str, int]:

@@ -3,7 +3,7 @@
 We own them as a whole: what anybody else changes in their specs is seen as a difference and written over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from modelrollout.adapters.kubernetes.cache import Routes
@@ -22,6 +22,10 @@ from modelrollout.core.split import Split
 KINDS: Final[Mapping[str, Resource]] = {"HTTPRoute": HTTP_ROUTES, "GRPCRoute": GRPC_ROUTES}
 RULE: Final = "modelrollout"
 MATCH_RULE: Final = "modelrollout-match"
+KEEP_RULE: Final = "modelrollout-keep"
+KEEP_HEADER: Final = "X-Modelrollout-Keep"
+KEEPS: Final = "gateway.envoyproxy.io/gatewayclass-controller"
+"""The controller of Envoy Gateway."""
 PREVIEW: Final = "preview"
 
 
@@ -33,7 +37,8 @@ class OwnRoutes:
 
     async def set(self, rollout: ModelRollout, gateway: GatewayAPI, split: Split, latch: str | None) -> None:
         """Write the routes; TerminalError where one of that name is somebody else's."""
-        bodies = [route(rollout, gateway, split, latch)]
+        held = self._owned.find(KINDS[gateway.kind], rollout, rollout.metadata.name)
+        bodies = [route(rollout, gateway, split, latch, _dropped(rollout, held, split))]
         if self._preview(rollout, gateway) is not None:
             bodies.append(preview_route(rollout, gateway))
         for body in bodies:
@@ -45,9 +50,8 @@ class OwnRoutes:
         if raw is None:
             return None
         rules = (raw.get("spec") or {}).get("rules") or []
-        match = next((rule for rule in rules if rule.get("name") == MATCH_RULE), None)
-        split = split_of(rollout.metadata.name, [rule for rule in rules if rule is not match], match)
-        wanted = [(raw, route(rollout, gateway, split, None))]
+        split, kept = _said(rollout, raw), _kept(rollout, rules)
+        wanted = [(raw, route(rollout, gateway, split, None, kept))]
         preview = self._preview(rollout, gateway)
         if preview is not None:
             wanted.append((preview, preview_route(rollout, gateway)))
@@ -60,6 +64,7 @@ class OwnRoutes:
             accepted=complete and not problems and all(status.accepted(raw, s["parentRefs"]) for raw, s in there),
             latch=latch_of(raw),
             problem=problems[0] if problems else None,
+            kept=frozenset(kept),
         )
 
     def _preview(self, rollout: ModelRollout, gateway: GatewayAPI) -> Mapping[str, Any] | None:
@@ -71,11 +76,15 @@ class OwnRoutes:
         return held or {} if preview_hostnames(rollout) else held
 
 
-def route(rollout: ModelRollout, gateway: GatewayAPI, split: Split, latch: str | None) -> Object:
-    """Return the apply body of the rollout's route."""
+def route(
+    rollout: ModelRollout, gateway: GatewayAPI, split: Split, latch: str | None, kept: Sequence[str] = ()
+) -> Object:
+    """Return the apply body of the rollout's route; it goes on naming the revisions that are kept."""
     name = rollout.metadata.name
     rule, match = rules_of(name, _base(gateway), split, MATCH_RULE)
     rules = [rule] if match is None else [match, rule]
+    if kept:
+        rules.append(_keep_rule(rollout, gateway, kept))
     spec = _spec(_parents(gateway), gateway.hostnames, rules)
     return {**head(KINDS[gateway.kind], rollout, name, latch), "spec": spec}
 
@@ -87,6 +96,41 @@ def preview_route(rollout: ModelRollout, gateway: GatewayAPI) -> Object:
     rule = {**_base(gateway), "backendRefs": [service(name, PREVIEW, 1)]}
     spec = _spec(parents, preview_hostnames(rollout), [rule])
     return {**head(KINDS[gateway.kind], rollout, preview_name(name)), "spec": spec}
+
+
+def _keep_rule(rollout: ModelRollout, gateway: GatewayAPI, kept: Sequence[str]) -> Object:
+    """Return a rule that no request matches, and that names revisions which the others no longer do.
+
+    Envoy Gateway drops the cluster of a Service that no rule names, a moment before Envoy hears of the new rules: a
+    request in between finds no cluster, and fails.
+    """
+    asked: Object = {"headers": [{"type": "Exact", "name": KEEP_HEADER, "value": rollout.metadata.uid or "none"}]}
+    if gateway.kind == "HTTPRoute":
+        asked |= {"path": {"type": "Exact", "value": "/.modelrollout/keep"}, "method": "TRACE"}
+    backends = [service(rollout.metadata.name, revision, 1) for revision in kept]
+    return {"name": KEEP_RULE, "matches": [asked], "backendRefs": backends}
+
+
+def _kept(rollout: ModelRollout, rules: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    rule = [one for one in rules if one.get("name") == KEEP_RULE]
+    return tuple(split_of(rollout.metadata.name, rule, None).weights)
+
+
+def _dropped(rollout: ModelRollout, held: Mapping[str, Any] | None, split: Split) -> tuple[str, ...]:
+    """Return the revisions that a route gives requests to, and will not by this split, where Envoy Gateway has it."""
+    if held is None or KEEPS not in status.controllers(held):
+        return ()
+    before = _said(rollout, held)
+    named = [*before.weights, *([before.matched.revision] if before.matched else [])]
+    return tuple(revision for revision in dict.fromkeys(named) if not split.names(revision))
+
+
+def _said(rollout: ModelRollout, raw: Mapping[str, Any]) -> Split:
+    """Return what a route says, as it is."""
+    rules = (raw.get("spec") or {}).get("rules") or []
+    match = next((rule for rule in rules if rule.get("name") == MATCH_RULE), None)
+    others = [rule for rule in rules if rule is not match and rule.get("name") != KEEP_RULE]
+    return split_of(rollout.metadata.name, others, match)
 
 
 def _base(gateway: GatewayAPI) -> Object:

@@ -17,6 +17,12 @@ def accepted(raw: Mapping[str, Any], parents: Iterable[Mapping[str, Any]]) -> bo
     return all((_identity(parent, namespace), kind) in said for parent in parents for kind in NEEDED)
 
 
+def controllers(raw: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the controllers that took care of a route, of whatever generation."""
+    parents = (raw.get("status") or {}).get("parents") or []
+    return frozenset(str(parent.get("controllerName", "")) for parent in parents)
+
+
 def problems(raw: Mapping[str, Any]) -> Iterator[str]:
     """Yield why gateways refuse this very generation of the route, in their words."""
     for parent, condition in _conditions(raw):
