@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from modelrollout.simulate import report_html, report_json, report_text
 from modelrollout.simulate.many import simulate
 from modelrollout.simulate.result import Result
 from modelrollout.simulate.run import Run
-from modelrollout.simulate.scenario import InvalidScenario
+from modelrollout.simulate.scenario import InvalidScenario, Scenario
 from modelrollout.simulate.stage import prepare
 from tests.unit.simulate.rollouts import rollout, scenario
 
@@ -234,3 +236,53 @@ def test_reports_tell_of_shadows_and_of_what_is_assumed():
     assert report_json.as_json(gated, per_run=False)["assumed"] == [assumed]
     assert f"assumed: {assumed}" in report_text.text(gated)
     assert assumed in report_html.page(gated)
+
+
+STEPS = st.lists(
+    st.sampled_from(
+        [
+            SHADOW,
+            {"shadow": {"percent": 100, "comparer": {"enabled": False}}},
+            MATCH,
+            EVALUATION,
+            APPROVAL,
+            {"pause": {"duration": "30s"}},
+        ]
+    ),
+    max_size=3,
+)
+WEIGHTS = st.lists(st.sampled_from([5, 20, 50, 80]), max_size=2, unique=True).map(sorted)
+CHECKS = st.fixed_dictionaries(
+    {"result": st.sampled_from(["pass", "pass", "fail", "error", "never"]), "after": st.sampled_from(["0s", "40s"])}
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    first=STEPS,
+    weights=WEIGHTS,
+    surge=st.sampled_from([0, 1, "100%"]),
+    queue=st.sampled_from(["Replace", "Queue"]),
+    rps=st.sampled_from([0, 20]),
+    rate=st.sampled_from(["0.1%", "100%"]),
+    check=CHECKS,
+    events=st.lists(
+        st.tuples(st.sampled_from(["operatorRestart", "newTemplate", "podRestart"]), st.integers(0, 500)), max_size=3
+    ),
+)
+@pytest.mark.timeout(300)
+def test_no_strategy_breaks_a_rule(first, weights, surge, queue, rps, rate, check, events):
+    steps = [*first, *({"weight": weight} for weight in weights), {"switch": {}}]
+    strategy = {"steps": steps, "surge": surge, "floor": 1, "onNewTemplate": queue, "minStepDuration": "30s"}
+    gates = {"evaluation": EVALUATION, "approval": APPROVAL}
+    told = {
+        "horizon": "12m",
+        "traffic": {"rps": rps},
+        "candidate": {"errorRate": rate},
+        "gates": {name: check for name, gate in gates.items() if gate in first},
+        "events": [{"kind": kind, "at": f"{at}s"} for kind, at in events],
+    }
+    stage = prepare(rollout(strategy=strategy, analysis=COMPARED), Scenario.model_validate(told))
+    result = Run(stage, 0, 0).play()
+    assert result.broken == ()
+    assert result.outcome in ("promoted", "rolledBack", "paused", "open")
