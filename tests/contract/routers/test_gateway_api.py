@@ -355,10 +355,11 @@ def _taken(setting: Setting, controller: str) -> None:
 
 
 @pytest.mark.parametrize("case", [OWN, GRPC], ids=lambda case: case.name)
-async def test_envoy_gateway_keeps_naming_what_it_took_requests_from(setting: Setting, case: Case) -> None:
+async def test_envoy_gateway_keeps_naming_what_it_took_requests_from(
+    api: Kube, connection: Api, namespace: str, case: Case
+) -> None:
     """A Service that no rule names loses its cluster before Envoy hears of the new rules: requests would fail."""
-    if case is GRPC:
-        setting = of(GRPC, setting)
+    setting = Setting(case, api, connection, namespace)
     await setting.set(ALL)
     _taken(setting, ENVOY)
     setting.watch()
