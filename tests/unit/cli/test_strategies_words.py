@@ -108,6 +108,10 @@ def test_a_frozen_rollout_says_so_only_while_something_is_on_its_way() -> None:
         ),
         (looked(AWAITING), "when a person runs promote: the step is over, and promotion is manual"),
         (looked(PROGRESSING, automation={"rollback": "manual"}), "a person decides, for rollback is manual"),
+        (
+            looked({**PROGRESSING, "phase": "Paused", "paused": "failing, and rollback is manual: errors worse"}),
+            "a person decides: abort goes back, promote goes on to gate evaluation (step 3) all the same",
+        ),
         (looked(PROGRESSING, schedule=FREEZE), "not before Sun 18:00 Europe/Berlin: frozen by its schedule"),
         (looked({**PROGRESSING, "step": None}), "shadow 10% (step 1), as soon as the pods for it are ready"),
         (looked({**GUARDING, "queued": "dddddddddd"}), "when this rollout is over: revision dddddddddd"),

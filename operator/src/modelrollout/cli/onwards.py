@@ -8,6 +8,7 @@ from modelrollout.api.strategy import Step
 from modelrollout.api.units import format_duration, parse_duration
 from modelrollout.cli import words
 from modelrollout.cli.view import View
+from modelrollout.core.automation import FAILING
 
 
 def next_step(view: View) -> Iterator[str]:
@@ -39,6 +40,9 @@ def next_step(view: View) -> Iterator[str]:
 def _onwards(view: View) -> Iterator[str]:
     """Say what the next step is, and what keeps the rollout from it."""
     status, step, goal = view.status, view.step, _goal(view)
+    if status.paused is not None and status.paused.startswith(FAILING):
+        yield f"a person decides: abort goes back, promote goes on to {goal} all the same ({status.paused})"
+        return
     if status.paused is not None:
         yield f"paused ({status.paused}): resume goes on to {goal}, abort goes back"
         return
