@@ -57,15 +57,15 @@ def lists_of_steps(draw: st.DrawFn) -> tuple[str, list[dict[str, object]]]:
     """Draw steps that fit together, with the type of strategy that they are for."""
     first = draw(st.lists(st.sampled_from(sorted(ASIDE)), max_size=3))
     steps = [dict(ASIDE[name]) for name in first]
-    for weight in draw(st.sampled_from([(), (10,), (50,), (10, 50), (10, 100)])):
+    for weight in draw(st.sampled_from([(), (10,), (50,), (10, 50)])):
         steps.append({"weight": weight})
         steps += [dict(ASIDE[name]) for name in draw(st.lists(st.sampled_from(LATER), max_size=1))]
-    steps += [{"switch": {}}] if draw(st.booleans()) else []
     for step in steps:
         if step.keys() & {"weight", "shadow", "match"}:
             step.update(draw(st.sampled_from(TIMEOUTS)))
-        if "switch" not in step and draw(st.integers(0, 4)) == 0:
+        if draw(st.integers(0, 4)) == 0:
             step["automation"] = {"promotion": draw(MODES), "rollback": draw(MODES)}
+    steps += draw(st.sampled_from([[], [{"switch": {}}], [{"weight": 100}]]))
     moving = any(step.keys() & {"weight", "match", "switch"} for step in steps)
     shadows = any("shadow" in step for step in steps)
     kinds = ["Canary", "BlueGreen"] if moving else ["BlueGreen"]

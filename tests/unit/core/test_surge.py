@@ -155,3 +155,15 @@ def test_pods_for_any_weight_fit_into_replicas_and_surge(replicas, surge, floor)
         assert pods.stable >= least
         assert pods.candidate >= before
         before = pods.candidate
+
+
+def test_an_autoscaler_measures_all_pods_that_share_the_requests():
+    """With stable's pods alone it would shrink a stable that has given most of its requests away."""
+    world = pushed(spec={"replicas": 4}, steps=[{"weight": 80}])
+    world.run(60, until=at_step(0))
+    world.run(6)
+    assert world.status.selector == "modelrollout.dev/name=m,modelrollout.dev/revision"
+    assert world.status.replicas == 8
+    world.run(300, until=over)
+    world.run(30)
+    assert (world.status.replicas, world.status.ready_replicas) == (4, 4)

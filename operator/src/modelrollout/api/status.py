@@ -181,9 +181,9 @@ class Status(ApiModel):
     unsaved: bool = Field(False, exclude=True, description="In memory only: some of this was not written yet.")
     pin: Pin | None = Field(None, description="An undo in force.")
     request: RequestStatus | None = Field(None, description="The last request carried out.")
-    replicas: int = Field(0, description="Pods of the stable revision.")
+    replicas: int = Field(0, description="Pods of all revisions.")
     ready_replicas: int = Field(0, description="Ready pods of the stable revision.")
-    selector: str = Field("", description="Selects the stable revision's pods, for autoscalers.")
+    selector: str = Field("", description="Selects the pods of all revisions, for autoscalers.")
     revisions: list[str] = Field([], max_length=32, description="Known revisions, newest first.")
     history: list[Move] = Field([], max_length=30, description="The last moves, newest last.")
     conditions: list[Condition] = Field(

@@ -81,11 +81,11 @@ def _describe(draft: Draft) -> None:
     for revision in (status.stable, status.target, status.candidate):
         if revision is not None and revision not in revisions:
             revisions.insert(0, revision)
-    labels = f"{NAME_LABEL}={draft.rollout.metadata.name}"
-    if status.stable:
-        labels += f",{REVISION_LABEL}={status.stable}"
+    # An autoscaler measures all pods that share the traffic: with stable's alone it would shrink a stable that has
+    # given most of its requests to the candidate, and the whole rollout with it.
+    labels = f"{NAME_LABEL}={draft.rollout.metadata.name},{REVISION_LABEL}"
     draft.set(
-        replicas=stable.total if stable else 0,
+        replicas=sum(workload.total for workload in draft.observed.workloads.values()),
         ready_replicas=stable.ready if stable else 0,
         selector=labels,
         revisions=revisions[:REVISIONS],
