@@ -17,6 +17,10 @@ def run(arguments: list[str]) -> int:
         return int(parsed.run(parsed))
     except (ModelError, ValueError, OSError, ImportError) as error:
         print(f"model-server {arguments[0]}: {error}", file=sys.stderr)
+        if getattr(parsed, "gate", None):
+            from model_server.training import gate  # noqa: PLC0415
+
+            parsed.gate.write_bytes(gate.refusal(str(error)))
         return BAD_USE
 
 
@@ -39,7 +43,7 @@ def _train(given: argparse.Namespace) -> int:
 
 def _evaluate(given: argparse.Namespace) -> int:
     from model_server.model import load  # noqa: PLC0415
-    from model_server.training import evaluate, report, table  # noqa: PLC0415
+    from model_server.training import evaluate, gate, report, table  # noqa: PLC0415
 
     limits = evaluate.Limits(
         given.max_loss, given.max_slice_loss, given.max_calibration, given.skew_warn, given.skew_fail
@@ -50,6 +54,8 @@ def _evaluate(given: argparse.Namespace) -> int:
     verdict = json.dumps(found.as_json(), indent=1)
     if given.json:
         given.json.write_text(verdict + "\n", encoding="utf-8")
+    if given.gate:
+        given.gate.write_bytes(gate.verdict(found))
     if given.report:
         given.report.write_text(report.html(found), encoding="utf-8")
     print(f"verdict: {found.verdict}")
@@ -89,7 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--holdout", required=True, type=Path, help="labelled rows that neither model was trained on")
     evaluate.add_argument("--serving", type=Path, help="recent rows without labels, to find skew")
     evaluate.add_argument("--target", default="fraud")
-    evaluate.add_argument("--json", type=Path, help="write the verdict there")
+    evaluate.add_argument("--json", type=Path, help="write the verdict there, with all that was measured")
+    evaluate.add_argument(
+        "--gate", type=Path, help="write a short verdict there, as a job gate reads it: /dev/termination-log"
+    )
     evaluate.add_argument("--report", type=Path, help="write an HTML page there")
     for name, default in (
         ("max-loss", 0.005), ("max-slice-loss", 0.05), ("max-calibration", 0.05),

@@ -63,7 +63,7 @@ class Engine:
             raise ModelError("FALLBACK_MODEL_URI: the previous model takes other features than the model")
         if previous and previous.evaluator.outputs != evaluator.outputs:
             raise ModelError("FALLBACK_MODEL_URI: the previous model gives another number of outputs")
-        labels = Labels(about, evaluator.outputs, settings.feedback_rows)
+        labels = Labels(about, evaluator.outputs, settings.feedback_rows, length=settings.feedback_cohort)
         drift = Drift(about, evaluator.typecode, evaluator.outputs)
         signals.attach(self.model, drift, labels, (self.name, self.version))
         self._labels, self._drift = labels, drift

@@ -51,6 +51,7 @@ class Settings:
     label_tolerance: float | None = None
     feedback_rows: int = 50_000
     feedback_peers: str = ""
+    feedback_cohort: int = 300
     log_path: str = ""
     log_sample: float = 0.01
     log_max_bytes: int = 64 << 20
@@ -100,6 +101,7 @@ class Settings:
             label_tolerance=read("LABEL_TOLERANCE", cls.label_tolerance, _duration),
             feedback_rows=read("FEEDBACK_ROWS", cls.feedback_rows, _integer),
             feedback_peers=read("FEEDBACK_PEERS", cls.feedback_peers, _address),
+            feedback_cohort=read("FEEDBACK_COHORT_S", cls.feedback_cohort, _count),
             log_path=read("PREDICTION_LOG", cls.log_path, str),
             log_sample=read("PREDICTION_LOG_SAMPLE", cls.log_sample, _fraction),
             log_max_bytes=read("PREDICTION_LOG_MAX_BYTES", cls.log_max_bytes, _count),

@@ -37,6 +37,7 @@ def test_every_setting_is_read() -> None:
         "LABEL_TOLERANCE": "0.5",
         "FEEDBACK_ROWS": "10",
         "FEEDBACK_PEERS": "fraud-pods:8080",
+        "FEEDBACK_COHORT_S": "20",
         "PREDICTION_LOG": "/logs/p",
         "PREDICTION_LOG_SAMPLE": "1",
         "PREDICTION_LOG_MAX_BYTES": "5",
@@ -60,6 +61,7 @@ def test_every_setting_is_read() -> None:
         label_tolerance=0.5,
         feedback_rows=10,
         feedback_peers="fraud-pods:8080",
+        feedback_cohort=20,
         log_path="/logs/p",
         log_sample=1,
         log_max_bytes=5,
@@ -82,6 +84,7 @@ def test_every_setting_is_read() -> None:
         ("SEED", "1.5", "use a whole number"),
         ("MAX_IN_FLIGHT", "0", "use a whole number above 0"),
         ("FEEDBACK_PEERS", "fraud", "use host:port"),
+        ("FEEDBACK_COHORT_S", "0", "use a whole number above 0"),
         ("MODEL_SHA256", "ab", "use 64 hexadecimal digits"),
     ],
 )

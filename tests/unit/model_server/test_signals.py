@@ -144,6 +144,17 @@ def test_labels_belong_to_the_cohort_of_their_prediction_and_old_cohorts_go() ->
     assert first not in cohorts
 
 
+def test_cohorts_are_as_long_as_asked_for() -> None:
+    now = [1000.0]
+    labels = Labels(about(), 1, 100, lambda: now[0], length=20)
+    for name in ("a", "b"):
+        labels.remember(name, row([0, 0]), 1, [0.9])
+        labels.label(name, 0, 1)
+        now[0] += 20
+    found = samples(labels.collect(), "model_server_labels_total")
+    assert {key[0] for key, value in found.items() if value} == {"1000", "1020"}
+
+
 def test_the_store_is_bounded_by_rows_and_forgets_the_oldest() -> None:
     labels = Labels(about(), 1, 10, lambda: 0.0)
     for number in range(8):

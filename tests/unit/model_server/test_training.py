@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from model_server import cli, model
-from model_server.training import measures, synthetic, table
+from model_server.training import evaluate, gate, measures, synthetic, table
+from modelrollout.adapters.gates.verdict import said
 
 ROWS = 6000
 Run = Callable[..., int]
@@ -56,6 +57,49 @@ def test_each_defect_of_the_data_is_found(shop: Path, defect: str, code: int, sa
     found, verdict, reasons = evaluated(shop, defect)
     assert (found, verdict) == (code, "fail")
     assert all(part in reasons for part in said), reasons
+
+
+def test_a_gate_is_told_in_short(shop: Path) -> None:
+    assert trained(shop, "wrong", "3", "swapped") == 0
+    file = shop / "gate.json"
+    assert evaluated(shop, "wrong", "--gate", str(file))[0] == 1
+    failed, content = said(file.read_bytes()), file.read_bytes()
+    assert len(content) < 4096
+    assert failed is not None
+    assert failed.verdict == "Fail"
+    assert failed.message.startswith("log loss is worse by")
+    assert failed.numbers["log_loss_candidate"] > failed.numbers["log_loss_constant"]
+    assert {"rows", "auc_stable", "skew_worst", "agreement", "slice_it"} <= failed.numbers.keys()
+    assert json.loads(content)["numbers"] == failed.numbers, "no more numbers than the operator takes"
+    assert evaluated(shop, "stable", "--gate", str(file))[0] == 0
+    passed = said(file.read_bytes())
+    assert passed is not None
+    assert passed.verdict == "Pass"
+    assert passed.message
+
+
+def test_a_gate_is_told_why_nothing_could_be_compared(shop: Path) -> None:
+    file = shop / "refused.json"
+    models = ["--stable", f"{shop}/stable", "--candidate", f"{shop}/none"]
+    assert cli.run(["evaluate", *models, "--holdout", f"{shop}/holdout.csv", "--gate", str(file)]) == 2
+    found = said(file.read_bytes())
+    assert found is not None
+    assert (found.verdict, found.numbers) == ("Fail", {})
+    assert str(shop / "none") in found.message
+
+
+@pytest.mark.parametrize("name", ["x" * 4000, "\N{GRINNING FACE}" * 4000])
+def test_a_gate_is_told_no_more_than_kubernetes_keeps(shop: Path, name: str) -> None:
+    models = {side: model.load(str(shop / "stable")) for side in ("stable", "candidate")}
+    found = evaluate.evaluate(evaluate.Case(models, table.read(shop / "holdout.csv"), "fraud", evaluate.Limits()))
+    found.say(evaluate.FAIL, name)
+    found.numbers["slices"] = {f"{name}{at}": {"difference": {"value": 1.0}} for at in range(40)}
+    content = gate.verdict(found)
+    assert len(content) < 4096
+    told = said(content)
+    assert told is not None
+    assert told.verdict == "Fail"
+    assert told.numbers["rows"] == ROWS
 
 
 def test_a_model_of_more_rows_passes_and_its_report_stands_alone(shop: Path) -> None:

@@ -1,7 +1,7 @@
 """Delayed labels: joined with recent predictions, counted by when the prediction was made.
 
 A label says something about the version that served when the prediction was made, not when the label arrived. Hence
-counters by cohort: the five minutes in which the prediction was made.
+counters by cohort: the span of time in which the prediction was made, five minutes as a rule.
 """
 
 import time
@@ -26,16 +26,24 @@ _Entry = tuple[int, list[float], list[str]]
 class Labels:
     """A bounded store of recent predictions and the counters of their labels.
 
-    `rows` bounds the store: the oldest predictions are forgotten first, and their labels count as unknown.
+    `rows` bounds the store: the oldest predictions are forgotten first, and their labels count as unknown. `length` is
+    that of a cohort in seconds.
     """
 
-    def __init__(self, metadata: Metadata, outputs: int, rows: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        metadata: Metadata,
+        outputs: int,
+        rows: int,
+        clock: Callable[[], float] = time.time,
+        length: int = COHORT_S,
+    ) -> None:
         self._metadata, self._outputs, self._capacity, self._clock = metadata, outputs, rows, clock
         self._store: dict[str, _Entry] = {}
         self._labelled: dict[str, set[int]] = {}
         self._order: deque[tuple[str, int]] = deque()
         self._rows = 0
-        self._cohort = -COHORT_S
+        self._length, self._cohort = length, -length
         self._results = dict.fromkeys(OUTCOMES, 0)
         self._slicer = _slicer(metadata)
         self._slices = [*metadata.slice_values, OTHER] if metadata.slice_feature else [""]
@@ -54,8 +62,8 @@ class Labels:
         if rows > self._capacity:
             return
         now = self._clock()
-        if not 0 <= now - self._cohort < COHORT_S:
-            self._cohort = int(now) // COHORT_S * COHORT_S
+        if not 0 <= now - self._cohort < self._length:
+            self._cohort = int(now) // self._length * self._length
             if self._cohort not in self._cohorts:
                 self._begin(self._cohort)
         slices = self._slicer(values, rows) if self._slicer else []
@@ -122,10 +130,10 @@ class Labels:
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metric families."""
-        now = int(self._clock()) // COHORT_S * COHORT_S
+        now = int(self._clock()) // self._length * self._length
         if now not in self._cohorts:  # a cohort's series should be there, at 0, before its first label
             self._begin(now)
-        about = "Labels by the start of the five minutes in which their prediction was made."
+        about = "Labels by the start of the span (FEEDBACK_COHORT_S) in which their prediction was made."
         labels = CounterMetricFamily("model_server_labels", about, labels=["cohort", "outcome", "slice"])
         for cohort, counts in sorted(self._cohorts.items()):
             for (outcome, part), count in counts.items():
