@@ -1,33 +1,19 @@
 """The commands and their options. What they do is imported when they run: `--help` must answer at once."""
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from modelrollout import __version__
-from modelrollout.cli import offline, presets
-from modelrollout.cli.errors import CliError, ExitCode, reported
-from modelrollout.cli.options import (
-    Context,
-    Kubeconfig,
-    ListOutput,
-    Name,
-    Namespace,
-    OutputOption,
-    Patience,
-    Wait,
-    Where,
-)
-
-if TYPE_CHECKING:
-    from modelrollout.core.request import Action
+from modelrollout.cli import offline, presets, requests
+from modelrollout.cli.errors import reported
+from modelrollout.cli.options import Context, Kubeconfig, ListOutput, Name, Namespace, OutputOption, Where, duration
 
 EPILOG = (
     "Exit codes: 0 fine; 1 the rollout was rolled back or is stalled (status, report); 2 wrong arguments, or a request "
     "that makes no sense now; 3 the cluster does not answer or forbids it; 4 no such rollout; 124 time is up."
 )
-INSPECT, ACT, SERVE = "Look", "Act", "Run"
+INSPECT, SERVE = "Look", "Run"
 
 # ruff: noqa: PLC0415, PLR0913, PLR0917 - late imports are the point, and each option is an argument
 
@@ -93,7 +79,7 @@ def status(
     0 promoted (or, for a shadow alone, reported), 1 rolled back or stalled, 124 neither within that time.
     """
     with reported():
-        patience = None if timeout is None else _duration("--timeout", timeout)
+        patience = None if timeout is None else duration("--timeout", timeout)
         from modelrollout.cli import following
 
         where = Where(namespace, context, kubeconfig).over(ctx.obj)
@@ -173,113 +159,7 @@ def disagreements(
         disagreeing.run(Where(namespace, context, kubeconfig).over(ctx.obj), name, limit=limit, output=output)
 
 
-@app.command(rich_help_panel=ACT)
-def promote(
-    ctx: typer.Context,
-    name: Name,
-    full: Annotated[bool, typer.Option("--full", help="Straight to all traffic, past every further step.")] = False,
-    wait: Wait = True,
-    wait_timeout: Patience = "10s",
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> None:
-    """Go to the next step without waiting for evidence, gate or schedule; in the guard, end it."""
-    where = Where(namespace, context, kubeconfig).over(ctx.obj)
-    _ask(where, name, "promote", full=full, wait=wait, wait_timeout=wait_timeout)
-
-
-@app.command(rich_help_panel=ACT)
-def approve(
-    ctx: typer.Context,
-    name: Name,
-    wait: Wait = True,
-    wait_timeout: Patience = "10s",
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> None:
-    """Let a gate pass that waits for a person; who and when is recorded."""
-    where = Where(namespace, context, kubeconfig).over(ctx.obj)
-    _ask(where, name, "approve", wait=wait, wait_timeout=wait_timeout)
-
-
-@app.command(rich_help_panel=ACT)
-def abort(
-    ctx: typer.Context,
-    name: Name,
-    wait: Wait = True,
-    wait_timeout: Patience = "10s",
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> None:
-    """Give the candidate up: all traffic goes back to stable at once."""
-    where = Where(namespace, context, kubeconfig).over(ctx.obj)
-    _ask(where, name, "abort", wait=wait, wait_timeout=wait_timeout)
-
-
-@app.command(rich_help_panel=ACT)
-def pause(
-    ctx: typer.Context,
-    name: Name,
-    wait: Wait = True,
-    wait_timeout: Patience = "10s",
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> None:
-    """Hold a rollout where it is; a failing candidate is rolled back even so."""
-    where = Where(namespace, context, kubeconfig).over(ctx.obj)
-    _ask(where, name, "pause", wait=wait, wait_timeout=wait_timeout)
-
-
-@app.command(rich_help_panel=ACT)
-def resume(
-    ctx: typer.Context,
-    name: Name,
-    wait: Wait = True,
-    wait_timeout: Patience = "10s",
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> None:
-    """Let a paused rollout go on, or one that waits for a person at the end of a step."""
-    where = Where(namespace, context, kubeconfig).over(ctx.obj)
-    _ask(where, name, "resume", wait=wait, wait_timeout=wait_timeout)
-
-
-@app.command(rich_help_panel=ACT)
-def retry(
-    ctx: typer.Context,
-    name: Name,
-    wait: Wait = True,
-    wait_timeout: Patience = "10s",
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> None:
-    """Roll out again the revision that was rolled back, or shadow again the one that was reported."""
-    where = Where(namespace, context, kubeconfig).over(ctx.obj)
-    _ask(where, name, "retry", wait=wait, wait_timeout=wait_timeout)
-
-
-@app.command(rich_help_panel=ACT)
-def undo(
-    ctx: typer.Context,
-    name: Name,
-    to: Annotated[str | None, typer.Option("--to", metavar="REVISION", help="Which one; see history.")] = None,
-    wait: Wait = True,
-    wait_timeout: Patience = "10s",
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> None:
-    """Go back to the revision before, or another one; it serves until the template changes."""
-    where = Where(namespace, context, kubeconfig).over(ctx.obj)
-    _ask(where, name, "undo", to=to, wait=wait, wait_timeout=wait_timeout)
-
-
+app.add_typer(requests.app)
 app.add_typer(presets.app, name="presets", rich_help_panel=INSPECT)
 
 
@@ -319,29 +199,3 @@ def comparer(ctx: typer.Context) -> None:
 def main() -> None:
     """Run the command line."""
     app()
-
-
-def _ask(
-    where: Where,
-    name: str,
-    action: "Action",
-    *,
-    full: bool = False,
-    to: str | None = None,
-    wait: bool,
-    wait_timeout: str,
-) -> None:
-    with reported():
-        patience = _duration("--wait-timeout", wait_timeout) if wait else None
-        from modelrollout.cli import asking
-
-        asking.run(where, name, action, full=full, to=to, patience=patience)
-
-
-def _duration(option: str, text: str) -> timedelta:
-    from modelrollout.api.units import parse_duration
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise CliError(ExitCode.USAGE, f"{option}: {error}") from None

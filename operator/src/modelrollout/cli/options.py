@@ -2,10 +2,13 @@
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Final
 
 import typer
+
+from modelrollout.cli.errors import CliError, ExitCode
 
 _DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
@@ -92,3 +95,13 @@ Wait = Annotated[
     bool, typer.Option("--wait/--no-wait", help="Wait until the operator has carried it out, and tell what came of it.")
 ]
 Patience = Annotated[str, typer.Option("--wait-timeout", metavar="DURATION", help="How long to wait for that.")]
+
+
+def duration(option: str, text: str) -> timedelta:
+    """Read what an option was given as a duration. Raises CliError."""
+    from modelrollout.api.units import parse_duration  # noqa: PLC0415 - help must not wait for it
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise CliError(ExitCode.USAGE, f"{option}: {error}") from None
