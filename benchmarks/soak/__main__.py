@@ -83,7 +83,12 @@ def _table(outcomes: Sequence[Outcome]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--only", default="", metavar="WORDS", help="only cells whose name holds all of these words")
-    parser.add_argument("--events", nargs="*", metavar="EVENT", help="only these: good, bad, abort, 'new template', killed, and cost (of a shadow for users)")
+    parser.add_argument(
+        "--events",
+        nargs="*",
+        metavar="EVENT",
+        help="only these: good, bad, ..., and cost: of a shadow for users",
+    )
     parser.add_argument("--rate", type=int, default=100, help="requests a second for each rollout")
     parser.add_argument("--parallel", type=int, default=1, help="cells at a time")
     parser.add_argument("--seed", type=int, default=1, help="of the moments at which the operator is killed")
