@@ -3,6 +3,10 @@
 import contextlib
 import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,6 +104,23 @@ def test_onnx_takes_the_second_of_two_probabilities() -> None:
     np.testing.assert_allclose(models.answers(evaluator, rows)[:, 0], wanted, rtol=1e-5)
     regression = models.loaded(model.SerializeToString(), "onnx", task="regression")
     assert regression.outputs == 2
+
+
+def test_onnx_tells_nobody(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    script = """
+from model_server.evaluators.onnx import Session
+from model_server.metadata import Feature, Metadata, ModelError
+try:
+    Session(b"no model", Metadata("onnx", "m", (Feature("a"),)))
+except ModelError as error:
+    print(error)
+"""
+    environ = {name: value for name, value in os.environ.items() if name not in ("CI", "XDG_CACHE_HOME")}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env={**environ, "HOME": str(tmp_path)}, capture_output=True, text=True, check=True)
+    assert "onnxruntime cannot load" in done.stdout
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [], "it keeps an identifier for its telemetry"
 
 
 def test_what_cannot_be_served_is_refused_with_a_reason() -> None:

@@ -1,6 +1,7 @@
 """ONNX models through onnxruntime."""
 
 import importlib
+import os
 from array import array
 from typing import Any
 
@@ -16,6 +17,8 @@ class Session:
 
     def __init__(self, data: bytes, metadata: Metadata) -> None:
         width = len(metadata.features)
+        # Once it is imported it has sent and kept something already: switching it off by call comes too late.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         try:
             runtime: Any = importlib.import_module("onnxruntime")
         except ImportError:
