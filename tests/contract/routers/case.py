@@ -3,6 +3,7 @@
 Each router has a file of cases here; `cases.py` lists them, and every test of the suite runs for each of them.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -112,11 +113,16 @@ class Setting:
         self.rollout = rollout_in(api, namespace, **{"traffic": case.traffic, **case.spec, **spec})
         self.key = Key(namespace, self.rollout.metadata.name)
         self.changed: list[Key] = []
-        self.routes = Routes(self.changed.append)
+        self.woken = asyncio.Event()
+        self.routes = Routes(self._changes)
         self.routers = Routers(connection, self.routes)
         self.router = self.routers.router_for(self.rollout)
         if case.adopted:
             self.create_theirs()
+
+    def _changes(self, key: Key) -> None:
+        self.changed.append(key)
+        self.woken.set()
 
     def with_spec(self, **spec: Any) -> ModelRollout:
         """Return the rollout as if it had another spec; nobody writes it."""

@@ -1,5 +1,6 @@
 """What only Gateway API routes have: the words of gateways, preview routes, classes with features, adopted rules."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -354,6 +355,15 @@ def _taken(setting: Setting, controller: str) -> None:
     answer(setting, raw, *told)
 
 
+async def warmed(setting: Setting) -> None:
+    """Play the gateway, and wait until the router has the rollout looked at again."""
+    _taken(setting, ENVOY)
+    setting.watch()
+    setting.woken.clear()
+    async with asyncio.timeout(10):
+        await setting.woken.wait()
+
+
 @pytest.mark.parametrize("case", [OWN, GRPC], ids=lambda case: case.name)
 async def test_envoy_gateway_keeps_naming_what_it_took_requests_from(
     api: Kube, connection: Api, namespace: str, case: Case
@@ -363,6 +373,10 @@ async def test_envoy_gateway_keeps_naming_what_it_took_requests_from(
     await setting.set(ALL)
     _taken(setting, ENVOY)
     setting.watch()
+    await setting.set(Split({CANDIDATE: 100}))
+    assert setting.route().split == ALL, "the candidate is named before it gets requests"
+    assert setting.route().kept == {CANDIDATE}
+    await warmed(setting)
     await setting.set(Split({CANDIDATE: 100}))
 
     rule, keep = setting.raw()["spec"]["rules"]
@@ -375,8 +389,9 @@ async def test_envoy_gateway_keeps_naming_what_it_took_requests_from(
     assert route.current
     assert route.accepted
 
-    await setting.set(Split({CANDIDATE: 90, STABLE: 10}))
-    assert setting.route().kept == frozenset()
+    setting.watch()
+    await setting.set(Split({STABLE: 100}), "1")
+    assert (setting.route().split, setting.route().kept) == (ALL, {CANDIDATE}), "the way back is one write"
 
 
 async def test_a_match_that_ends_is_kept_too(setting: Setting) -> None:

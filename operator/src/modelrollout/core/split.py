@@ -41,6 +41,12 @@ class Split:
     sticky: str | None = None
     """Name of the cookie that keeps clients with their revision."""
 
+    @property
+    def served(self) -> tuple[str, ...]:
+        """Revisions that some requests of users reach."""
+        matched = [self.matched.revision] if self.matched else []
+        return tuple(dict.fromkeys([*(one for one, weight in self.weights.items() if weight), *matched]))
+
     def share(self, revision: str | None) -> int:
         """Return the weight of a revision, 0 for one that it does not name."""
         return self.weights.get(revision, 0) if revision else 0

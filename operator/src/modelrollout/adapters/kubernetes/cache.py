@@ -208,6 +208,10 @@ class Routes:
         for place in [one for one in self._held if one[0] == resource.plural and one[1:] not in names]:
             self._forget(place)
 
+    def wake(self, key: Key) -> None:
+        """Have a rollout looked at again, though nothing of it changed."""
+        self._on_change(key)
+
     def drop(self, resource: Resource, namespace: str, name: str) -> None:
         """Forget an object that we deleted."""
         self._forget((resource.plural, namespace, name))

@@ -3,6 +3,7 @@
 We own them as a whole: what anybody else changes in their specs is seen as a difference and written over.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import GatewayAPI
 from modelrollout.core.observed import Route
 from modelrollout.core.split import Split
+from modelrollout.ports import Key
 
 KINDS: Final[Mapping[str, Resource]] = {"HTTPRoute": HTTP_ROUTES, "GRPCRoute": GRPC_ROUTES}
 RULE: Final = "modelrollout"
@@ -26,6 +28,10 @@ KEEP_RULE: Final = "modelrollout-keep"
 KEEP_HEADER: Final = "X-Modelrollout-Keep"
 KEEPS: Final = "gateway.envoyproxy.io/gatewayclass-controller"
 """The controller of Envoy Gateway."""
+WARM_UP: Final = 1.0
+"""Seconds from the first mention of a revision to its first request."""
+RETRY: Final = 0.5
+"""Seconds until another look at a route that the gateway has not taken yet."""
 PREVIEW: Final = "preview"
 
 
@@ -34,23 +40,53 @@ class OwnRoutes:
 
     def __init__(self, api: Api, routes: Routes) -> None:
         self._owned = Owned(api, routes)
+        self._routes = routes
+        self._warming: dict[Key, tuple[float, frozenset[str]]] = {}
+        """Revisions that a route names already and that get requests a moment later, and when."""
 
     async def set(self, rollout: ModelRollout, gateway: GatewayAPI, split: Split, latch: str | None) -> None:
         """Write the routes; TerminalError where one of that name is somebody else's."""
         held = self._owned.find(KINDS[gateway.kind], rollout, rollout.metadata.name)
-        bodies = [route(rollout, gateway, split, latch, _dropped(rollout, held, split))]
+        if held is not None and KEEPS in status.controllers(held):
+            if await self._warm(rollout, gateway, held, split):
+                return
+            kept = _dropped(rollout, held, split)
+        else:
+            kept = ()
+        bodies = [route(rollout, gateway, split, latch, kept)]
         if self._preview(rollout, gateway) is not None:
             bodies.append(preview_route(rollout, gateway))
         for body in bodies:
             await self._owned.write(KINDS[gateway.kind], rollout, body, sole=True)
+
+    async def _warm(self, rollout: ModelRollout, gateway: GatewayAPI, held: Mapping[str, Any], split: Split) -> bool:
+        """Name revisions in the route before they get requests; True while Envoy is still to hear of them.
+
+        Envoy may hear of a rule before it hears of the cluster that the rule leads to: a request in between fails.
+        """
+        key = Key(rollout.metadata.namespace, rollout.metadata.name)
+        cold = [one for one in split.served if one not in (*_said(rollout, held).served, *_kept(rollout, _rules(held)))]
+        if cold:
+            kept = (*_kept(rollout, _rules(held)), *cold)
+            body = route(rollout, gateway, _said(rollout, held), None, kept)
+            self._warming[key] = (asyncio.get_running_loop().time() + WARM_UP, frozenset(cold))
+            await self._owned.write(KINDS[gateway.kind], rollout, body, sole=True)
+        ready_at, revisions = self._warming.get(key, (0.0, frozenset()))
+        if revisions.isdisjoint(split.served):
+            return False
+        wait = ready_at - asyncio.get_running_loop().time()
+        if not cold and wait <= 0 and status.accepted(held, _parents(gateway)):
+            del self._warming[key]
+            return False
+        asyncio.get_running_loop().call_later(max(wait, RETRY), self._routes.wake, key)
+        return True
 
     def read(self, rollout: ModelRollout, gateway: GatewayAPI) -> Route | None:
         """Interpret the routes: what they say, whether they are as we write them, whether the gateways took them."""
         raw = self._owned.find(KINDS[gateway.kind], rollout, rollout.metadata.name)
         if raw is None:
             return None
-        rules = (raw.get("spec") or {}).get("rules") or []
-        split, kept = _said(rollout, raw), _kept(rollout, rules)
+        split, kept = _said(rollout, raw), _kept(rollout, _rules(raw))
         wanted = [(raw, route(rollout, gateway, split, None, kept))]
         preview = self._preview(rollout, gateway)
         if preview is not None:
@@ -116,18 +152,18 @@ def _kept(rollout: ModelRollout, rules: Sequence[Mapping[str, Any]]) -> tuple[st
     return tuple(split_of(rollout.metadata.name, rule, None).weights)
 
 
-def _dropped(rollout: ModelRollout, held: Mapping[str, Any] | None, split: Split) -> tuple[str, ...]:
-    """Return the revisions that a route gives requests to, and will not by this split, where Envoy Gateway has it."""
-    if held is None or KEEPS not in status.controllers(held):
-        return ()
-    before = _said(rollout, held)
-    named = [*before.weights, *([before.matched.revision] if before.matched else [])]
-    return tuple(revision for revision in dict.fromkeys(named) if not split.names(revision))
+def _dropped(rollout: ModelRollout, held: Mapping[str, Any], split: Split) -> tuple[str, ...]:
+    """Return the revisions that a route gives requests to, and will not by this split."""
+    return tuple(revision for revision in _said(rollout, held).served if not split.names(revision))
+
+
+def _rules(raw: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return (raw.get("spec") or {}).get("rules") or []
 
 
 def _said(rollout: ModelRollout, raw: Mapping[str, Any]) -> Split:
     """Return what a route says, as it is."""
-    rules = (raw.get("spec") or {}).get("rules") or []
+    rules = _rules(raw)
     match = next((rule for rule in rules if rule.get("name") == MATCH_RULE), None)
     others = [rule for rule in rules if rule is not match and rule.get("name") != KEEP_RULE]
     return split_of(rollout.metadata.name, others, match)
