@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from modelrollout.adapters.kubernetes.errors import AlreadyExists, Expired, NotFound, Unserved, refusal
+from modelrollout.adapters.kubernetes.errors import AlreadyExists, Expired, Forbidden, NotFound, Unserved, refusal
 from modelrollout.adapters.kubernetes.resources import DEPLOYMENTS, HTTP_ROUTES, Call
 from modelrollout.ports import ConflictError, TerminalError, TransientError
 
@@ -18,7 +18,7 @@ def body(message: str = "words", reason: str = "", **details: str) -> str:
 CASES = {
     "bad request": (400, body(), TerminalError),
     "unauthorized": (401, body(), TransientError),
-    "forbidden": (403, body(), TerminalError),
+    "forbidden": (403, body(), Forbidden),
     "absent": (404, body(name="fraud-r1", kind="deployments"), NotFound),
     "kind not served": (404, body("the server could not find the requested resource"), Unserved),
     "group not served": (404, "404 page not found\n", Unserved),
