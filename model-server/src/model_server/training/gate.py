@@ -56,7 +56,8 @@ def _numbers(found: dict[str, Any]) -> dict[str, float]:
     for name in ("log_loss", "auc", "error"):
         measured = found[name]
         numbers |= {f"{name}_{side}": measured[side] for side in ("stable", "candidate")}
-        numbers |= {f"{name}_change_{end}": value for end, value in measured["difference"].items()}
+        change = measured["difference"]
+        numbers |= {f"{name}_change": change["value"], f"{name}_low": change["low"], f"{name}_high": change["high"]}
     numbers["log_loss_constant"] = found["log_loss"]["baseline"]
     numbers |= {f"calibration_{name}": value for name, value in found["calibration_error"].items()}
     numbers["agreement"], numbers["predictions_ks"] = found["agreement"], found["predictions"]["ks"]
