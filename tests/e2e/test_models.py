@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,13 +22,14 @@ from tests.support.kube import Kube
 from tests.support.lab import eventually
 from tests.support.labeller import Labeller
 from tests.support.load import Load
-from tests.support.story import NAME, Story
+from tests.support.story import IMAGE, NAME, Story
 
 RELEASES = int(os.environ.get("RELEASES", "10"))
 """Versions that are released one after another under load, with pods going away at each."""
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 
+EVALUATION = Path(__file__).with_name("evaluation.py").read_text(encoding="utf-8")
 RATE = 40
 LEAKING = 70
 """Requests a second of the story in which each of the candidate's leaks 64 KiB."""
@@ -38,7 +40,7 @@ SLICED = {"SLICE_FEATURE": "hour", "SLICE_VALUES": "3", "FEEDBACK_COHORT_S": 10,
 TOO_MUCH = 90e6
 """Bytes resident: about twice what a server of this model needs."""
 ERRORS = {"name": "errors", "maxIncrease": {"relative": "25%", "absolute": "5%"}}
-LABELS = {"name": "quality", "maxDrop": "5%", "slices": {"label": "slice", "values": ["3", "other"]}}
+LABELS = {"name": "quality", "maxDrop": "10%", "slices": {"label": "slice", "values": ["3", "other"]}}
 MEMORY = {
     "name": "memory",
     "query": 'max(process_resident_memory_bytes{namespace="{namespace}",pod=~"{name}-{candidate}-.+"})',
@@ -170,6 +172,7 @@ def stories(begin: Begin, lab: Kube) -> dict[str, Story]:
             "inputs",
             **{**holding(ERRORS, {"name": "inputs"}), "strategy": {**drift, "minStepDuration": "15s"}},
         ),
+        "gate": begin("gate", replicas=1),
         "drain": begin(
             "drain",
             strategy={"type": "BlueGreen", "guard": {"duration": "5s"}},
@@ -211,7 +214,7 @@ def played(
     cohorts: tuple[Labeller, Labeller],
 ) -> Iterator[Played]:
     """Let all stories go on."""
-    names = [*(defect.name for _, defect in DEFECTS), "good", "drift", "drain"]
+    names = [*(defect.name for _, defect in DEFECTS), "good", "drift", "gate", "drain"]
     play = Played(stories, {name: Future() for name in names})
 
     def defects(name: str) -> None:
@@ -235,8 +238,32 @@ def played(
             threads.submit(defects, name)
         play.endings["good"] = threads.submit(labels)
         play.endings["drift"] = threads.submit(inputs)
+        play.endings["gate"] = threads.submit(gated, stories["gate"])
         play.endings["drain"] = threads.submit(drained, stories["drain"])
         yield play
+
+
+def evaluation(bias: float) -> list[dict[str, Any]]:
+    """Return steps whose gate evaluates a model with this bias on labelled rows, with `model-server evaluate`."""
+    container = {
+        "name": "evaluate",
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["/venv/bin/python3", "-c", EVALUATION],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "env": [{"name": "BIAS", "value": str(bias)}],
+    }
+    job = {"template": {"spec": {"automountServiceAccountToken": False, "containers": [container]}}}
+    return [{"gate": {"name": "holdout", "job": job}}, {"weight": 50}]
+
+
+def gated(story: Story) -> tuple[Ending, Ending]:
+    """Release a version whose model is worse on labelled rows, then one whose model is as good."""
+    found = []
+    for version, bias, ends in ((2, 2.0, ()), (3, 0.0, ("GatePassed",))):
+        story.spec["strategy"] = {"steps": evaluation(bias)}
+        found.append(released(story, version, {}, *ends))
+    return found[0], found[1]
 
 
 def drained(story: Story) -> tuple[int, Tally]:
@@ -290,6 +317,16 @@ def test_drifted_inputs_are_told_and_move_nothing(played: Played, cohorts: tuple
     assert conditions["InputDrift"]["status"] == "True", story.diagnosis()
     assert "amount" in conditions["InputDrift"]["message"]
     assert [clients.failed for clients in cohorts] == [[], []]
+
+
+def test_an_evaluation_says_no_before_any_request(played: Played) -> None:
+    failed, passed = played.ending("gate")
+    print(f"gate: {failed.move['message']} ({failed.seconds:.0f} s); {passed.move['message']}")
+    diagnosis = played.stories["gate"].diagnosis
+    assert (failed.move["move"], passed.move["move"]) == ("RolledBack", "GatePassed"), diagnosis()
+    assert "log loss is worse by" in failed.move["message"], diagnosis()
+    assert failed.status["gate"]["numbers"]["rows"] == 3000, diagnosis()
+    assert played.stories["gate"].highest_weight(failed.move["revision"]) == 0
 
 
 def test_no_request_is_lost_in_release_after_release(played: Played) -> None:
