@@ -1,9 +1,13 @@
 """Steps of every kind, as a table of what they do and as stories of what is special to each."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
-from modelrollout.api.status import GateState, Phase
+from modelrollout.api.status import GateState, Phase, VerdictKind
 from modelrollout.core.actions import CloseGate, OpenGate, SetPreview, SetRoute
+from modelrollout.core.plan import plan
 from modelrollout.core.split import Matched, Split
 from tests.support.world import SPEC, Model, World
 from tests.unit.core.stories import at_step, moves, over, paused, pushed
@@ -435,3 +439,30 @@ def test_a_rollout_that_loses_its_pods_in_the_middle_is_not_promoted_for_it():
     world.run(60)
     assert world.status.phase is Phase.PROGRESSING
     assert world.status.stable == "r1"
+
+
+def test_what_passed_before_a_takeover_counts_once_new_evidence_was_read():
+    world = pushed(steps=[{"weight": 20}, {"weight": 50}], minStepDuration="60s")
+    world.run(60, until=lambda w: at_step(0)(w) and w.status.verdict is VerdictKind.PASS)
+    assert world.status.step.index == 0
+    observed = world.observe()
+    later = world.now + timedelta(seconds=60)
+
+    behind = replace(observed, readings={}, caught_up=False)
+    held = plan(world.rollout(), behind, later, world.settings)
+    assert held.status.step.index == 0
+    assert "evidence since the operator took over is yet to be read" in held.status.message
+
+    went_on = plan(world.rollout(), replace(observed, readings={}), later, world.settings)
+    assert went_on.status.step.index == 1
+
+
+def test_a_guard_does_not_end_on_what_another_operator_read():
+    world = pushed(steps=[{"weight": 50}], minStepDuration="1s")
+    world.run(200, until=lambda w: w.status.window_end is not None and w.status.phase is Phase.GUARDING)
+    world.run(6)
+    later = world.now + timedelta(seconds=60)
+    behind = replace(world.observe(), readings={}, caught_up=False)
+    assert plan(world.rollout(), behind, later, world.settings).status.phase is Phase.GUARDING
+    ended = plan(world.rollout(), replace(behind, caught_up=True), later, world.settings)
+    assert ended.status.phase is Phase.PROMOTED

@@ -79,3 +79,12 @@ def test_an_idle_rollout_leaves_nothing() -> None:
     memories.of(key).planned(Plan((), Status(phase=Phase.PROMOTED)))
     memories.tidy(key)
     assert list(memories) == []
+
+
+def test_it_knows_whether_evidence_was_read_since_the_takeover() -> None:
+    memory = Memory()
+    memory.planned(ACTIVE)
+    assert not memory.caught_up
+    memory.planned(ACTIVE, read=True)
+    memory.planned(ACTIVE)
+    assert memory.caught_up

@@ -107,6 +107,8 @@ class Observed:
     comparer: ComparerState | None = None
     preview: str | None = None
     """The revision that the preview Service points at."""
+    caught_up: bool = True
+    """The operator has read evidence since it took over: a status may be older than what happened meanwhile."""
     budget_fits: bool = True
     """The PodDisruptionBudget is what the spec asks for."""
     terminal: str | None = None

@@ -70,6 +70,9 @@ def _end_guard(draft: Draft) -> None:
     elif draft.now < end:
         draft.wait(end)
         draft.say(f"guarding {status.stable}; {status.previous} stays ready")
+    elif status.window_end is not None and not draft.observed.caught_up:
+        draft.say("guard goes on: evidence since the operator took over is yet to be read")
+        draft.wait_for(parse_duration("15s"))
     elif status.verdict is VerdictKind.PROVIDER_ERROR:
         draft.say(f"guard goes on: {status.verdicts[0].message}")
         draft.wait_for(parse_duration("15s"))

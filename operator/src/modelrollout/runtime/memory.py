@@ -56,6 +56,8 @@ class Memory:
     announcements: list[Announce] = field(default_factory=list)
     """Moves that are saved, and of which the event could not be written yet."""
     idle: bool = True
+    caught_up: bool = False
+    """Evidence was read since this operator took the rollout over."""
 
     def status(self, saved: Status) -> Status:
         """Return the status to plan from: our own continuation of what is saved, unless somebody wrote another one."""
@@ -64,8 +66,9 @@ class Memory:
         self.base, self.working = saved, None
         return saved
 
-    def planned(self, plan: Plan) -> None:
-        """Remember a plan that was carried out in full."""
+    def planned(self, plan: Plan, *, read: bool = False) -> None:
+        """Remember a plan that was carried out in full; `read`: it had fresh evidence."""
+        self.caught_up = self.caught_up or read
         # Hundreds of rollouts may be on their way at once; what the resource says as well is kept only there.
         self.base, self.working = (None, None) if plan.status == self.base else (self.base, plan.status)
         self.idle = plan.watch is None and plan.requeue_after is None

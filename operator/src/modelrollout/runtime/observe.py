@@ -94,6 +94,7 @@ class Observer:
             workloads=await self._workloads(key, rollout, memory, now),
             route=route,
             readings=readings,
+            caught_up=memory.caught_up or bool(readings),
             gate=self.gates.result(key),
             comparer=self.workloads.comparer(key),
             preview=self.preview(key),

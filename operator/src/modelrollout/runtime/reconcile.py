@@ -125,7 +125,7 @@ class Reconciler:
             return await self._refused(key, rollout, memory, str(error))
         if memory.refusal is not None and observed.terminal is None:
             memory.refusal = None
-        memory.planned(step)
+        memory.planned(step, read=bool(readings))
         self.collector.consume(key, readings)
         self.collector.watch(key, rollout, step.watch)
         return self._next_look(step, memory, now)
@@ -147,7 +147,7 @@ class Reconciler:
             observed = replace(observed, terminal=unreadable)
         step = plan(fresh, observed, now, self.settings)
         await self._carry_out(key, fresh, step, memory, readings, refusable=True)
-        memory.planned(step)
+        memory.planned(step, read=bool(readings))
         self.collector.consume(key, readings)
         self.collector.watch(key, fresh, step.watch)
         return self._next_look(step, memory, now)

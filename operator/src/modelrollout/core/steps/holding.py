@@ -22,6 +22,9 @@ def hold(draft: Draft, step: Step, current: StepStatus, missing: str | None = No
         if step.shadow is not None and not draft.mirrored:
             draft.say(f"holding {_of(step)}: the comparer is not ready; requests are mirrored as soon as it is")
         return timed_out(draft, step, current)
+    if status.verdict is VerdictKind.PASS and not draft.observed.caught_up:
+        # What passed before another operator took over says nothing of the windows since.
+        missing = "evidence since the operator took over is yet to be read"
     passed = status.verdict is VerdictKind.PASS and missing is None
     dwell = parse_duration(step.min_duration or draft.spec.strategy.min_step_duration)
     rested = current.since + dwell
