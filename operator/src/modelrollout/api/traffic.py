@@ -130,7 +130,7 @@ class PlainService(ApiModel):
 
 
 class Plugin(ApiModel):
-    """A router that another package brings; see docs/routers.md."""
+    """A router that another package brings; see docs/routers/plugins.md."""
 
     name: str = Field(min_length=1, max_length=63, pattern=DNS_LABEL, description="Name of its entry point.")
     settings: dict[str, Any] = Field({}, description="What that router takes.")
