@@ -45,7 +45,7 @@ scenarios = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(raw=scenarios, seed=st.integers(0, 1000))
 @pytest.mark.timeout(300)
 def test_no_sequence_of_events_breaks_a_rule(raw, seed):
@@ -60,7 +60,7 @@ def test_no_sequence_of_events_breaks_a_rule(raw, seed):
             assert (batch.held[:, :, :2].sum(axis=2) == batch.held[:, :, 1 + len(stage.shape.latency)]).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(raw=scenarios, seed=st.integers(0, 1000))
 @pytest.mark.timeout(300)
 def test_a_run_is_a_function_of_its_seed(raw, seed):
@@ -68,7 +68,7 @@ def test_a_run_is_a_function_of_its_seed(raw, seed):
     assert Run(stage, seed, 3).play() == Run(stage, seed, 3).play()
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(raw=scenarios, seed=st.integers(0, 1000))
 @pytest.mark.timeout(300)
 def test_several_windows_at_one_look_are_as_good_as_a_look_at_each(raw, seed):

@@ -134,7 +134,7 @@ def _api_server(programs: Path, folder: Path, etcd_port: int, port: int, token: 
         f"--secure-port={port}",
         f"--token-auth-file={tokens}",
         "--authorization-mode=RBAC",
-        "--service-cluster-ip-range=10.0.0.0/24",
+        "--service-cluster-ip-range=10.0.0.0/16",  # many tests, each with Services of its own
         f"--service-account-key-file={key}",
         f"--service-account-signing-key-file={key}",
         "--service-account-issuer=https://kubernetes.default.svc",
