@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from modelrollout.api.status import Phase
+from modelrollout.api.status import AT_REST, Phase
 from modelrollout.ports import ConflictError, TerminalError, TransientError
 from modelrollout.runtime.lease import LeaseLostError
 from tests.unit.runtime.cluster import KEY, START, Cluster, Operator
@@ -66,6 +66,19 @@ async def test_gateways_are_asked_about_for_a_rollout_that_moves_and_for_none_at
     cluster.edit(replicas=3)
     await operator.look()
     assert cluster.learnt == learnt + 1
+
+
+@pytest.mark.parametrize("phase", sorted(AT_REST))
+async def test_no_gateway_is_asked_about_in_any_phase_at_rest(phase: Phase) -> None:
+    cluster = Cluster()
+    operator = Operator(cluster)
+    await operator.settle()
+    cluster.raw["status"]["phase"] = phase.value
+    cluster.edit()
+    cluster.raw["status"]["observedGeneration"] = cluster.raw["metadata"]["generation"]
+    learnt = cluster.learnt
+    await operator.look()
+    assert cluster.learnt == learnt
 
 
 async def test_no_write_without_the_lease() -> None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, PlainSerializer
 
@@ -27,6 +27,10 @@ class Phase(StrEnum):
     PROMOTED = "Promoted"
     REPORTED = "Reported"
     ROLLED_BACK = "RolledBack"
+
+
+AT_REST: Final = frozenset({Phase.PROMOTED, Phase.REPORTED, Phase.ROLLED_BACK})
+"""Phases in which nothing more happens by itself."""
 
 
 class VerdictKind(StrEnum):

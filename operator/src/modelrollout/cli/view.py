@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from modelrollout.api.base import REQUEST_ANNOTATION, REVISION_LABEL
 from modelrollout.api.resource import InvalidRollout, parse
 from modelrollout.api.spec import Spec
-from modelrollout.api.status import Phase, Status
+from modelrollout.api.status import AT_REST, Phase, Status
 from modelrollout.api.strategy import Step
 from modelrollout.cli.errors import CliError, ExitCode
 from modelrollout.core.automation import mode_of
@@ -114,7 +114,7 @@ class View:
         """Whether nothing more will happen by itself."""
         if not self.current or self.request is not None:
             return False
-        return self.stalled is not None or self.status.phase in (Phase.PROMOTED, Phase.REPORTED, Phase.ROLLED_BACK)
+        return self.stalled is not None or self.status.phase in AT_REST
 
     @property
     def healthy(self) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from modelrollout.api.base import NAME_LABEL, REVISION_LABEL
 from modelrollout.api.resource import ModelRollout
-from modelrollout.api.status import Phase, Reason, Status
+from modelrollout.api.status import AT_REST, Phase, Reason, Status
 from modelrollout.core import intake, progress, promotion, rollback
 from modelrollout.core.actions import Plan, Watch
 from modelrollout.core.conditions import conditions
@@ -19,7 +19,6 @@ from modelrollout.core.observed import Observed
 from modelrollout.core.settings import Settings
 
 REVISIONS: Final = 32
-_OVER: Final = (Phase.PROMOTED, Phase.REPORTED, Phase.ROLLED_BACK)
 
 
 def plan(rollout: ModelRollout, observed: Observed, now: datetime, settings: Settings, judge: Judge = judge) -> Plan:
@@ -66,7 +65,7 @@ def _decide(draft: Draft) -> None:
             promotion.guard_promoted(draft)
         case _:
             pass
-    if draft.status.queued is not None and draft.status.phase in _OVER:
+    if draft.status.queued is not None and draft.status.phase in AT_REST:
         draft.wait_for(timedelta(0))
     latch = draft.observed.route.latch if draft.observed.route else None
     attempt, _, why = (latch or "").partition(" ")

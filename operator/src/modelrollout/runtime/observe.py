@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from modelrollout.api.base import REQUEST_ANNOTATION
 from modelrollout.api.resource import ModelRollout
-from modelrollout.api.status import Phase
+from modelrollout.api.status import AT_REST
 from modelrollout.core.evidence.windows import Reading
 from modelrollout.core.observed import ComparerState, Observed, Workload
 from modelrollout.core.request import parse_request
@@ -22,8 +22,6 @@ UNTRACKED: Final = (
     "spec.trackConfig is true, but the operator does not watch ConfigMaps and Secrets; "
     "start it with --track-config or set spec.trackConfig to false"
 )
-_CALM: Final = (Phase.PROMOTED, Phase.ROLLED_BACK)
-"""Phases in which nobody waits for pods."""
 
 
 class Workloads(Protocol):
@@ -127,7 +125,7 @@ class Observer:
         self, key: Key, rollout: ModelRollout, memory: Memory, now: datetime
     ) -> Mapping[str, Workload]:
         found, status = dict(self.workloads.of(key)), rollout.status
-        awaited = set() if status.phase in _CALM else {status.candidate, status.stable, status.target}
+        awaited = set() if status.phase in AT_REST else {status.candidate, status.stable, status.target}
         short = {revision for revision, workload in found.items() if workload.ready < workload.desired}
         for revision in memory.troubles.keys() - (short & awaited):
             del memory.troubles[revision]
@@ -151,4 +149,4 @@ class Observer:
 
 def _at_rest(rollout: ModelRollout) -> bool:
     status = rollout.status
-    return status.phase in _CALM and status.observed_generation == rollout.metadata.generation
+    return status.phase in AT_REST and status.observed_generation == rollout.metadata.generation

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from modelrollout.api.resource import ModelRollout
-from modelrollout.api.status import Phase, Status
+from modelrollout.api.status import AT_REST, Phase, Status
 from modelrollout.core.actions import Plan, SaveStatus
 from modelrollout.core.evidence.judge import Judge, judge
 from modelrollout.core.evidence.windows import Reading
@@ -30,7 +30,6 @@ LAG: Final = 0.3
 """Seconds after a window's end at which the collector asks."""
 LONGEST_BACKOFF: Final = 15.0
 """Seconds between questions to a Prometheus that does not answer."""
-_RESTING: Final = (Phase.PROMOTED, Phase.REPORTED, Phase.ROLLED_BACK)
 ECHO: Final = 0.05
 """Seconds until the operator sees what it wrote itself."""
 
@@ -120,7 +119,7 @@ class Run:
         """Say whether the rollout is over: nothing will happen any more but by somebody's hand."""
         status = self.operator.working or self.operator.saved
         waits = status.queued is not None or status.target != self._desired
-        return not self._agenda and not waits and status.phase in _RESTING
+        return not self._agenda and not waits and status.phase in AT_REST
 
     def _happen(self, kind: str, what: str) -> None:
         if kind == "template":
@@ -238,7 +237,7 @@ class Run:
         operator = self.operator
         operator.working, operator.last = made.status, made
         wait = math.inf if made.requeue_after is None else made.requeue_after.total_seconds()
-        if made.status.target != self._desired and made.status.phase in _RESTING:
+        if made.status.target != self._desired and made.status.phase in AT_REST:
             wait = ECHO  # its own write of the status wakes an operator, and a queued template begins
         operator.look = self.cluster.now + wait
         self.checks.wait(made.status, steps_of(self.stage.rollout.spec), self.cluster.now)
