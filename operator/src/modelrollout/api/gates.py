@@ -1,11 +1,12 @@
 """Gates: checks outside of live traffic that a rollout waits for, as a user writes them in a step."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from modelrollout.api.base import ApiModel
 from modelrollout.api.patterns import DNS_LABEL, DNS_NAME, GATE_URL, PATH
+from modelrollout.api.template import PodTemplate
 from modelrollout.api.units import Duration
 
 KINDS = ("job", "webhook", "approval", "requests")
@@ -15,21 +16,9 @@ KINDS = ("job", "webhook", "approval", "requests")
 class JobGate(ApiModel):
     """A Kubernetes Job, for instance an offline evaluation of both models on a holdout set."""
 
-    template: dict[str, Any] = Field(description="The pod template of the Job; unknown fields in it are kept.")
+    template: PodTemplate = Field(description="The pod template of the Job; unknown fields in it are kept.")
     backoff_limit: int = Field(0, ge=0, le=10, description="Pods that may fail before the Job has failed.")
     deadline: Duration = Field("1h", description="Longest time that the Job may run.")
-
-    @field_validator("template")
-    @classmethod
-    def _has_containers(cls, template: dict[str, Any]) -> dict[str, Any]:
-        pod = template.get("spec")
-        containers = pod.get("containers") if isinstance(pod, dict) else None
-        if not isinstance(containers, list) or not containers:
-            raise ValueError("spec.containers must list at least one container with name and image")
-        for index, container in enumerate(containers):
-            if not isinstance(container, dict) or not container.get("name") or not container.get("image"):
-                raise ValueError(f"spec.containers[{index}] must have name and image")
-        return template
 
 
 class SecretKey(ApiModel):

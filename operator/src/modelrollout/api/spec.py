@@ -1,7 +1,7 @@
 """What a user writes under `spec`."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -9,6 +9,7 @@ from modelrollout.api.base import ApiModel
 from modelrollout.api.metrics import Metric
 from modelrollout.api.patterns import DNS_LABEL, HTTP_URL
 from modelrollout.api.strategy import Strategy, pods
+from modelrollout.api.template import PodTemplate
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.units import Duration, Percent, parse_duration, percent_between
 
@@ -67,7 +68,7 @@ class Spec(ApiModel):
     """Desired state of a model server and of the way to change it."""
 
     replicas: int = Field(1, ge=0, le=10000, description="Pods of the serving revision.")
-    template: dict[str, Any] = Field(description="The pod template, as in a Deployment.")
+    template: PodTemplate = Field(description="The pod template, as in a Deployment.")
     traffic: Traffic = Field(description="How requests reach the revisions.")
     strategy: Strategy = Field(Strategy(), description="How traffic moves to a new revision.")
     analysis: Analysis = Field(description="What evidence decides.")
@@ -98,15 +99,3 @@ class Spec(ApiModel):
         if parse_duration(deadline) < timedelta(seconds=1):
             raise ValueError("progressDeadline must be at least 1s, for instance 10m")
         return deadline
-
-    @field_validator("template")
-    @classmethod
-    def _has_containers(cls, template: dict[str, Any]) -> dict[str, Any]:
-        pod = template.get("spec")
-        containers = pod.get("containers") if isinstance(pod, dict) else None
-        if not isinstance(containers, list) or not containers:
-            raise ValueError("spec.containers must list at least one container with name and image")
-        for index, container in enumerate(containers):
-            if not isinstance(container, dict) or not container.get("name") or not container.get("image"):
-                raise ValueError(f"spec.containers[{index}] must have name and image")
-        return template
