@@ -11,13 +11,12 @@ from modelrollout.adapters.routers.features import Features, Place
 from modelrollout.adapters.routers.gateway_adopted import AdoptedRoutes
 from modelrollout.adapters.routers.gateway_own import OwnRoutes
 from modelrollout.adapters.routers.gateway_rules import COOKIE, LONGEST_VALUE
-from modelrollout.adapters.routers.refusing import PREVIEW, STICKY, preview_hostnames, refusal, steps
+from modelrollout.adapters.routers.refusing import PREVIEW, STICKY, asked, preview_hostnames, refusal, steps
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.strategy import Match
 from modelrollout.api.traffic import GatewayAPI
 from modelrollout.core.observed import Route
 from modelrollout.core.split import Split
-from modelrollout.ports import TerminalError
 
 NAME: Final = "gatewayAPI"
 MIRROR: Final = "HTTPRouteRequestMirror"
@@ -92,11 +91,7 @@ _NO_MIRROR: Final = (
 
 
 def _settings(rollout: ModelRollout) -> GatewayAPI:
-    gateway = rollout.spec.traffic.gateway_api
-    if gateway is None:
-        meta = rollout.metadata
-        raise TerminalError(f"ModelRollout {meta.namespace}/{meta.name}: spec.traffic.gatewayAPI is missing; add it")
-    return gateway
+    return asked(rollout, NAME, rollout.spec.traffic.gateway_api)
 
 
 def _check_match(rollout: ModelRollout, place: str, match: Match) -> None:

@@ -15,7 +15,7 @@ from modelrollout.adapters.kubernetes.resources import DESTINATION_RULES, VIRTUA
 from modelrollout.adapters.routers import istio_routes as http
 from modelrollout.adapters.routers.adoption import Adoption, own_name
 from modelrollout.adapters.routers.owning import Object, Owned, head, holds, latch_of, same
-from modelrollout.adapters.routers.refusing import STICKY, preview_hostnames, refusal, steps
+from modelrollout.adapters.routers.refusing import STICKY, asked, preview_hostnames, refusal, steps
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import Istio, RuleRef
 from modelrollout.core.observed import Route
@@ -182,8 +182,4 @@ def _revisions(split: Split) -> Iterator[str]:
 
 
 def _settings(rollout: ModelRollout) -> Istio:
-    settings = rollout.spec.traffic.istio
-    if settings is None:
-        meta = rollout.metadata
-        raise TerminalError(f"ModelRollout {meta.namespace}/{meta.name}: spec.traffic.istio is missing; add it")
-    return settings
+    return asked(rollout, NAME, rollout.spec.traffic.istio)

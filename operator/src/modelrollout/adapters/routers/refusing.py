@@ -1,7 +1,7 @@
 """How a router says that it cannot do what a rollout asks for: who, which field or step, why, and what helps."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.strategy import Step
@@ -10,12 +10,21 @@ from modelrollout.ports import TerminalError
 
 STICKY: Final = "spec.strategy.sticky"
 PREVIEW: Final = "spec.traffic.preview.hostnames"
+Settings = TypeVar("Settings")
 
 
 def refusal(rollout: ModelRollout, router: str, place: str, why: str, remedy: str) -> TerminalError:
     """Return the error to raise from `check`; `place` is the field or step as a user spells it."""
     meta = rollout.metadata
     return TerminalError(f"ModelRollout {meta.namespace}/{meta.name}: {place}: router {router} {why}; {remedy}")
+
+
+def asked(rollout: ModelRollout, router: str, settings: Settings | None) -> Settings:
+    """Return what a rollout says under `spec.traffic.<router>`; TerminalError where it says nothing."""
+    if settings is None:
+        meta = rollout.metadata
+        raise TerminalError(f"ModelRollout {meta.namespace}/{meta.name}: spec.traffic.{router} is missing; add it")
+    return settings
 
 
 def steps(rollout: ModelRollout, kind: str) -> Iterator[tuple[str, Step]]:

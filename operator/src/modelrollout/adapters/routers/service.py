@@ -17,7 +17,7 @@ from modelrollout.adapters.kubernetes.errors import NotFound
 from modelrollout.adapters.kubernetes.preview import preview_name
 from modelrollout.adapters.kubernetes.resources import PODS, SERVICES, Resource
 from modelrollout.adapters.routers.owning import Object, Owned, annotation, head, latch_of, same
-from modelrollout.adapters.routers.refusing import STICKY, preview_hostnames, refusal, steps
+from modelrollout.adapters.routers.refusing import STICKY, asked, preview_hostnames, refusal, steps
 from modelrollout.api.base import GROUP, NAME_LABEL, REVISION_LABEL
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import PlainService
@@ -25,7 +25,7 @@ from modelrollout.core.capacity import NEAR, Pods, made_of, pods_for, weight_of
 from modelrollout.core.observed import Route
 from modelrollout.core.revision import object_name
 from modelrollout.core.split import COMPARER, Split
-from modelrollout.ports import TerminalError, TransientError
+from modelrollout.ports import TransientError
 
 NAME: Final = "service"
 SPLIT_ANNOTATION: Final = f"{GROUP}/split"
@@ -147,11 +147,7 @@ def plain_service(rollout: ModelRollout, told: Told, latch: str | None) -> Objec
 
 
 def _settings(rollout: ModelRollout) -> PlainService:
-    settings = rollout.spec.traffic.service
-    if settings is None:
-        meta = rollout.metadata
-        raise TerminalError(f"ModelRollout {meta.namespace}/{meta.name}: spec.traffic.service is missing; add it")
-    return settings
+    return asked(rollout, NAME, rollout.spec.traffic.service)
 
 
 def _serving(weights: Mapping[str, int]) -> list[str]:

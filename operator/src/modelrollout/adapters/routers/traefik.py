@@ -13,7 +13,7 @@ from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.preview import preview_name
 from modelrollout.adapters.kubernetes.resources import INGRESS_ROUTES, TRAEFIK_SERVICES, Resource
 from modelrollout.adapters.routers.owning import Object, Owned, holds, latch_of, same
-from modelrollout.adapters.routers.refusing import preview_hostnames, refusal, steps
+from modelrollout.adapters.routers.refusing import asked, preview_hostnames, refusal, steps
 from modelrollout.adapters.routers.traefik_objects import (
     ingress_route,
     preview_route,
@@ -26,7 +26,6 @@ from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import Traefik
 from modelrollout.core.observed import Route
 from modelrollout.core.split import Split
-from modelrollout.ports import TerminalError
 
 NAME: Final = "traefik"
 
@@ -116,8 +115,4 @@ class TraefikRouter:
 
 
 def _settings(rollout: ModelRollout) -> Traefik:
-    settings = rollout.spec.traffic.traefik
-    if settings is None:
-        meta = rollout.metadata
-        raise TerminalError(f"ModelRollout {meta.namespace}/{meta.name}: spec.traffic.traefik is missing; add it")
-    return settings
+    return asked(rollout, NAME, rollout.spec.traffic.traefik)
