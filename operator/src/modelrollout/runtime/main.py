@@ -31,9 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 def operator(  # noqa: PLR0913, PLR0917
-    prometheus_url: Annotated[
-        str, typer.Option(envvar="MODELROLLOUT_PROMETHEUS_URL", help="Where Prometheus answers queries.")
-    ] = "http://prometheus:9090",
+    prometheus_url: Annotated[str, typer.Option(help="Where Prometheus answers queries.")] = "http://prometheus:9090",
     prometheus_token_file: prometheus.TokenFile = None,
     prometheus_username_file: prometheus.UsernameFile = None,
     prometheus_password_file: prometheus.PasswordFile = None,
@@ -45,90 +43,70 @@ def operator(  # noqa: PLR0913, PLR0917
     prometheus_allow: Annotated[
         list[str] | None,
         typer.Option(
-            envvar="MODELROLLOUT_PROMETHEUS_ALLOW",
             metavar="URL",
             help="Rollouts may name this Prometheus, and paths below it; repeat for more.",
         ),
     ] = None,
     scrape_interval: Annotated[
         str,
-        typer.Option(
-            envvar="MODELROLLOUT_SCRAPE_INTERVAL", help="Prometheus's scrape interval: the window of evidence."
-        ),
+        typer.Option(help="Prometheus's scrape interval: the window of evidence."),
     ] = "15s",
     settle: Annotated[
         str,
-        typer.Option(envvar="MODELROLLOUT_SETTLE", help="Time that a gateway needs to apply a route it has accepted."),
+        typer.Option(help="Time that a gateway needs to apply a route it has accepted."),
     ] = "2s",
     namespace: Annotated[
         list[str] | None,
         typer.Option(
             "--namespace",
             "-n",
-            envvar="MODELROLLOUT_NAMESPACE",
             help="Serve this one; repeat for more. All when left out.",
         ),
     ] = None,
     router: Annotated[
         list[str] | None,
         typer.Option(
-            envvar="MODELROLLOUT_ROUTER",
             metavar="NAME",
             help="Rollouts may use this router; repeat for more. gatewayAPI and service when left out.",
         ),
     ] = None,
-    leader_elect: Annotated[
-        bool, typer.Option(envvar="MODELROLLOUT_LEADER_ELECT", help="Act only while holding the lease.")
-    ] = True,
+    leader_elect: Annotated[bool, typer.Option(help="Act only while holding the lease.")] = True,
     lease_namespace: Annotated[
         str | None,
-        typer.Option(envvar="MODELROLLOUT_LEASE_NAMESPACE", help="Where the lease is; the pod's own when left out."),
+        typer.Option(help="Where the lease is; the pod's own when left out."),
     ] = None,
     track_config: Annotated[
         bool,
-        typer.Option(envvar="MODELROLLOUT_TRACK_CONFIG", help="Watch ConfigMaps and Secrets, for spec.trackConfig."),
+        typer.Option(help="Watch ConfigMaps and Secrets, for spec.trackConfig."),
     ] = False,
     comparer_image: Annotated[
         str | None,
-        typer.Option(envvar="MODELROLLOUT_COMPARER_IMAGE", help="Image of this operator, to run comparers from."),
+        typer.Option(help="Image of this operator, to run comparers from."),
     ] = None,
     pull_secret: Annotated[
         list[str] | None,
-        typer.Option(envvar="MODELROLLOUT_PULL_SECRET", help="Secret that comparers pull it with; repeat for more."),
+        typer.Option(help="Secret that comparers pull it with; repeat for more."),
     ] = None,
     gate_allow: Annotated[
         list[str] | None,
         typer.Option(
-            envvar="MODELROLLOUT_GATE_ALLOW",
             metavar="URL",
             help="Gates may ask this hook, and paths below it, and no other; repeat for more.",
         ),
     ] = None,
     notify_url: Annotated[
         str | None,
-        typer.Option(
-            envvar="MODELROLLOUT_NOTIFY_URL", help="Where moves of rollouts that ask for it are told, as JSON."
-        ),
+        typer.Option(help="Where moves of rollouts that ask for it are told, as JSON."),
     ] = None,
     notify_token_file: Annotated[
         Path | None,
-        typer.Option(envvar="MODELROLLOUT_NOTIFY_TOKEN_FILE", help="Bearer token for it; read anew for each move."),
+        typer.Option(help="Bearer token for it; read anew for each move."),
     ] = None,
-    workers: Annotated[
-        int, typer.Option(envvar="MODELROLLOUT_WORKERS", min=1, max=64, help="Rollouts worked on at the same time.")
-    ] = 8,
-    listen: Annotated[
-        str, typer.Option(envvar="MODELROLLOUT_LISTEN", help="Address of /healthz, /readyz and /metrics.")
-    ] = "0.0.0.0:8081",
-    log_format: Annotated[
-        str, typer.Option(envvar="MODELROLLOUT_LOG_FORMAT", help="json or text; text on a terminal.")
-    ] = "",
-    log_level: Annotated[
-        str, typer.Option(envvar="MODELROLLOUT_LOG_LEVEL", help="debug, info, warning or error.")
-    ] = "info",
-    kubeconfig: Annotated[
-        str | None, typer.Option(envvar="MODELROLLOUT_KUBECONFIG", help="For an operator outside of the cluster.")
-    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Rollouts worked on at the same time.")] = 8,
+    listen: Annotated[str, typer.Option(help="Address of /healthz, /readyz and /metrics.")] = "0.0.0.0:8081",
+    log_format: Annotated[str, typer.Option(help="json or text; text on a terminal.")] = "",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    kubeconfig: Annotated[str | None, typer.Option(help="For an operator outside of the cluster.")] = None,
 ) -> None:
     """Run the operator until SIGTERM.
 
