@@ -180,6 +180,15 @@ class Step(ApiModel):
         return self.switch is not None or self.weight == 100
 
     @property
+    def share(self) -> int:
+        """Per cent of requests, or of copies of them, that it brings to the candidate; 0 for a wait or a check."""
+        if self.shadow is not None:
+            return self.shadow.percent
+        if self.match is not None:
+            return self.match.share
+        return 100 if self.whole else self.weight or 0
+
+    @property
     def name(self) -> str:
         """The step as people name it: `weight 20`, `shadow 10%`, `gate evaluation`."""
         if self.weight is not None:

@@ -76,7 +76,7 @@ def _share(draft: Draft) -> int:
     whole = share_of(draft.spec.strategy.surge, draft.spec.replicas) >= draft.spec.replicas
     if whole and not draft.by_number and any(one.switch is not None for one in draft.steps):
         return 100
-    by_step = step.match.share if step and step.match else step.shadow.percent if step and step.shadow else 0
+    by_step = step.share if step is not None and step.weight is None else 0
     return max(first.weight or 0, draft.wanted, draft.status.weights.candidate, by_step)
 
 
@@ -115,7 +115,7 @@ def _affordable(draft: Draft) -> dict[str, int]:
 def _carried(draft: Draft) -> Split:
     """Return what the route should say, less matches and copies that are new to a candidate without pods for them."""
     want, route, step = draft.split, draft.observed.route, draft.step
-    share = step.match.share if step and step.match else step.shadow.percent if step and step.shadow else 0
+    share = step.share if step is not None else 0
     if draft.ready(draft.status.candidate) >= pods_for(draft.spec, share).candidate:
         return want
     said = route.split if route is not None else Split()
@@ -157,18 +157,15 @@ def _budget(draft: Draft) -> list[Action]:
 def _gates(draft: Draft) -> list[Action]:
     """Open the gate that the rollout stands at, and stop the check that nobody waits for any more."""
     status, step, found = draft.status, draft.step, draft.observed.gate
-    gate = step.gate if step is not None else None
-    standing = status.gate if gate is not None and status.step is not None else None
-    if standing is not None and status.step is not None and standing.id != gate_id(draft, status.step.index):
-        standing = None
-    result: list[Action] = []
-    if found is not None and (standing is None or found.id != standing.id):
-        result.append(CloseGate(found.id))
-    open_states = (GateState.WAITING, GateState.RUNNING, GateState.ERROR)
-    asked = gate is not None and gate.approval is None and standing is not None and standing.state in open_states
-    known = found is not None and standing is not None and found.id == standing.id
-    if asked and not known and gate and standing and status.stable and status.candidate:
-        index = status.step.index if status.step else 0
+    index = status.step.index if step is not None and status.step is not None else 0
+    gate, standing = step.gate if step is not None else None, status.gate
+    if gate is None or standing is None or standing.id != gate_id(draft, index):
+        return [] if found is None else [CloseGate(found.id)]
+    if found is not None and found.id == standing.id:
+        return []
+    result: list[Action] = [] if found is None else [CloseGate(found.id)]
+    over = standing.state in (GateState.PASSED, GateState.FAILED)
+    if gate.approval is None and not over and status.stable and status.candidate:
         result.append(OpenGate(standing.id, gate, status.stable, status.candidate, index, status.attempt))
     return result
 

@@ -161,13 +161,7 @@ def _evidence(draft: Draft) -> str:
 
 def _share(draft: Draft, step: Step | None) -> int:
     """Return the per cent of requests, or copies, that a step brings to the candidate."""
-    if step is None or step.whole:
-        return 100
-    if step.shadow is not None:
-        return step.shadow.percent
-    if step.match is not None:
-        return step.match.share
-    return step.weight or draft.status.weights.candidate
+    return 100 if step is None else step.share or draft.status.weights.candidate
 
 
 def _capable(draft: Draft, share: int) -> bool:
