@@ -23,6 +23,7 @@ TRUST = Path("/etc/ssl/certs/ca-certificates.crt")
 LABEL = "modelrollout.lab/key"
 PREFIX = "docker.io/modelrollout"
 LOCAL = "localhost/"
+LOAD = ("canary.js", "inference.proto")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Image:
     """An image: where its Dockerfile is and what its build context holds.
 
     `context` is a folder taken as it is; without one the context is the Dockerfile's
-    folder and `files` (name -> source). `inputs` are what the content depends on.
+    folder and `files` (name -> source). `arguments` are the Dockerfile's. `inputs` are what
+    the content depends on.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Image:
     inputs: tuple[str | Path, ...]
     context: Path | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
+    arguments: Mapping[str, str] = field(default_factory=dict)
     base: bool = False
     tar: bool = False
 
@@ -56,8 +59,9 @@ def _lab_image(name: str, *, files: Mapping[str, Path] | None = None, tar: bool 
     return Image(name, folder / "Dockerfile", (folder, *sources, *extra), files=files or {}, tar=tar, base=base)
 
 
-def _product_image(name: str, dockerfile: Path, context: Path, *inputs: Path) -> Image:
-    return Image(name, dockerfile, (dockerfile, *inputs), context=context, base=True)
+def _product_image(name: str, dockerfile: Path, context: Path, *inputs: Path, **arguments: str) -> Image:
+    given = [f"{argument}={value}" for argument, value in sorted(arguments.items())]
+    return Image(name, dockerfile, (dockerfile, *inputs, *given), context=context, arguments=arguments, base=True)
 
 
 def all_images(parts: Parts) -> list[Image]:
@@ -77,10 +81,11 @@ def all_images(parts: Parts) -> list[Image]:
         _lab_image("lab-prometheus", files={"prometheus": parts.bin("prometheus") / "prometheus"}),
         _lab_image(
             "load",
-            files={"k6": parts.bin("k6") / "k6", "canary.js": SOURCE / "load" / "canary.js"},
+            files={"k6": parts.bin("k6") / "k6", **{name: SOURCE / "load" / name for name in LOAD}},
         ),
         _product_image("operator", operator / "Dockerfile", REPOSITORY, operator / "src", *metadata),
         _product_image("model-server", server / "Dockerfile", server, server),
+        _product_image("model-server-grpc", server / "Dockerfile", server, server, EXTRAS="speed,grpc"),
     ]
     return [image for image in images if image.dockerfile.exists()]
 
@@ -143,7 +148,8 @@ class Images:
         self.unfinished.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{image.name}-", dir=self.unfinished) as folder:
             context = image.context or self._context(image, Path(folder), step)
-            arguments = ["--build-arg", f"BASE={self.local(self.images[0])}"] if image.base else []
+            given = {**image.arguments, **({"BASE": self.local(self.images[0])} if image.base else {})}
+            arguments = [word for name, value in given.items() for word in ("--build-arg", f"{name}={value}")]
             if TRUST.exists():
                 arguments += ["--volume", f"{TRUST}:{TRUST}:ro"]
             step.run(

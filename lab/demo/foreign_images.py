@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab.demo.kubectl import Kubectl
 from lab.errors import LabError
+from lab.images import LOAD
 from lab.parts import Parts
 from lab.paths import REPOSITORY, SOURCE
 from lab.progress import Progress, Step
@@ -80,7 +81,7 @@ class ForeignImages:
         command = ["docker", "build", "--tag", self.reference(name), "--file"]
         if name == "load":
             with tempfile.TemporaryDirectory() as folder:
-                for file in (self.parts.bin("k6") / "k6", SOURCE / "load" / "canary.js"):
+                for file in (self.parts.bin("k6") / "k6", *(SOURCE / "load" / each for each in LOAD)):
                     shutil.copy(file, Path(folder) / file.name)
                 step.run([*command, SOURCE / "images" / "load" / "Dockerfile", folder])
             return
