@@ -37,13 +37,20 @@ class TerminalError(Exception):
     """The API server refuses what the spec asks for; only a change of the spec helps. Says field and fault."""
 
 
+class AsideError(TerminalError):
+    """The same of something beside the traffic: a person is told, and the rollout goes on without it."""
+
+
 class Cluster(Protocol):
     """The API server, for what we own; every write is a server-side apply with our field manager."""
 
     async def apply_revision(
         self, rollout: ModelRollout, revision: str, template: Mapping[str, Any] | None, replicas: int
     ) -> None:
-        """Apply Deployment and Service of a revision. `template` None: keep the Deployment's own."""
+        """Apply Deployment and Service of a revision. `template` None: keep the Deployment's own.
+
+        As of everything here: TerminalError where an object of that name is somebody else's, which stays as it is.
+        """
 
     async def scale_revision(self, rollout: ModelRollout, revision: str, replicas: int) -> None:
         """Set the replicas of a revision's Deployment."""
@@ -51,11 +58,14 @@ class Cluster(Protocol):
     async def delete_revision(self, rollout: ModelRollout, revision: str) -> None:
         """Delete Deployment and Service of a revision; absent ones are fine."""
 
-    async def apply_preview(self, rollout: ModelRollout, revision: str) -> None:
-        """Point the Service `<name>-preview` at a revision."""
+    async def apply_preview(self, rollout: ModelRollout, revision: str | None) -> None:
+        """Point the Service `<name>-preview` at a revision; None: delete ours."""
 
     async def apply_budget(self, rollout: ModelRollout) -> None:
-        """Apply the PodDisruptionBudget of the spec; without one in the spec delete ours, if there is any."""
+        """Apply the PodDisruptionBudget of the spec; without one in the spec delete ours, if there is any.
+
+        AsideError where it cannot be had: it guards against drained nodes, and no request needs it.
+        """
 
     async def apply_comparer(self, rollout: ModelRollout, stable: str, candidate: str, settings: Comparer) -> None:
         """Apply Deployment and Service of the comparer between two revisions."""

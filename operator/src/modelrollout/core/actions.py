@@ -48,9 +48,9 @@ class SetRoute:
 
 @dataclass(frozen=True, slots=True)
 class SetPreview:
-    """Point the preview Service at a revision."""
+    """Point the preview Service at a revision; None: nobody asks for it any more."""
 
-    revision: str
+    revision: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,26 +16,29 @@ _READY = {
 _UNDERWAY = (Phase.INITIALIZING, Phase.PROGRESSING, Phase.PAUSED, Phase.GUARDING)
 
 
-def conditions(status: Status, refused: str | None, now: datetime, *, pods_fail: bool = False) -> list[Condition]:
+def conditions(
+    status: Status, refused: str | None, now: datetime, *, aside: str | None = None, pods_fail: bool = False
+) -> list[Condition]:
     """Return the conditions for a status: the four of every rollout, and InputDrift while inputs are compared.
 
-    `refused` says why the spec cannot be carried out, if so; `pods_fail`, that awaited pods do not come up.
+    `refused` says why the spec cannot be carried out, if so; `aside`, what of it is left out while the rest goes on;
+    `pods_fail`, that awaited pods do not come up.
     """
-    ready, reason = _READY[status.phase]
-    rolled_back = status.phase is Phase.ROLLED_BACK
-    if refused is not None:
+    ready, phase = _READY[status.phase]
+    reason, wrong = phase, "; ".join(one for one in (refused, aside) if one is not None)
+    if wrong:
         ready, reason = "False", "Refused"
     elif pods_fail:
         reason = "PodsFail"
-    stalled = refused is not None or rolled_back
+    stalled = bool(wrong) or status.phase is Phase.ROLLED_BACK
     promoted = status.phase in (Phase.GUARDING, Phase.PROMOTED) and refused is None
     rows = (
         ("Ready", ready, reason),
-        ("Reconciling", "True" if status.phase in _UNDERWAY and refused is None else "False", reason),
+        ("Reconciling", "True" if status.phase in _UNDERWAY and not wrong else "False", reason),
         ("Stalled", "True" if stalled else "False", reason if stalled else "Fine"),
-        ("Promoted", "True" if promoted else "False", reason),
+        ("Promoted", "True" if promoted else "False", phase if promoted else reason),
     )
-    message = (refused or status.message)[:1000]
+    message = (wrong or status.message)[:1000]
     return [*(_condition(status, row, message, now) for row in rows), *_input_drift(status, now)]
 
 

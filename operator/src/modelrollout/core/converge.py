@@ -141,16 +141,17 @@ def _route(draft: Draft) -> list[Action]:
 
 def _preview(draft: Draft) -> list[Action]:
     """Point the preview at the candidate while there is one, else at what serves."""
-    spec, status = draft.spec, draft.status
-    wanted = spec.traffic.preview is not None or spec.strategy.type == "BlueGreen"
-    revision = (status.candidate if draft.active else None) or status.stable
-    if not wanted or revision is None or draft.workload(revision) is None or draft.observed.preview == revision:
+    if not draft.previews:
+        return [] if draft.observed.preview is None else [SetPreview(None)]
+    revision = (draft.status.candidate if draft.active else None) or draft.status.stable
+    if revision is None or draft.workload(revision) is None or draft.observed.preview == revision:
         return []
     return [SetPreview(revision)]
 
 
 def _budget(draft: Draft) -> list[Action]:
-    fits = draft.observed.budget_fits or draft.observed.terminal is not None
+    seen = draft.observed
+    fits = seen.budget_fits or seen.terminal is not None or seen.aside is not None
     return [] if fits else [EnsureBudget()]
 
 

@@ -76,6 +76,11 @@ class Draft:
         return self.spec.traffic.service is not None and any(0 < (step.weight or 0) < 100 for step in self.steps)
 
     @property
+    def previews(self) -> bool:
+        """Say whether a preview of the candidate is asked for."""
+        return self.spec.traffic.preview is not None or self.spec.strategy.type == "BlueGreen"
+
+    @property
     def stage(self) -> Stage | None:
         """Return the stage of the step in progress; None for a rollout without a shadow."""
         return stage_among(self.steps, self.step)

@@ -113,3 +113,5 @@ class Observed:
     """The PodDisruptionBudget is what the spec asks for."""
     terminal: str | None = None
     """Why the cluster refuses what the spec asks for; a person must change the spec."""
+    aside: str | None = None
+    """The same of something beside the traffic, which goes on without it."""

@@ -89,7 +89,9 @@ def _describe(draft: Draft) -> None:
         selector=labels,
         revisions=revisions[:REVISIONS],
     )
-    draft.set(conditions=conditions(draft.status, draft.observed.terminal, draft.now, pods_fail=draft.pods_fail))
+    observed = draft.observed
+    told = conditions(draft.status, observed.terminal, draft.now, aside=observed.aside, pods_fail=draft.pods_fail)
+    draft.set(conditions=told)
 
 
 _LAZY: Final = {

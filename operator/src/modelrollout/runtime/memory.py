@@ -41,6 +41,10 @@ class Refusal:
     until: datetime
     pause: timedelta = SHORTEST_REFUSAL
 
+    def in_force(self, generation: int, now: datetime) -> str | None:
+        """Return the reason until the spec changes, or it is time to see whether somebody mended it."""
+        return self.reason if self.generation == generation and now < self.until else None
+
 
 @dataclass
 class Memory:
@@ -51,6 +55,8 @@ class Memory:
     working: Status | None = None
     """The last plan's status, with evidence that is not saved yet."""
     refusal: Refusal | None = None
+    aside: Refusal | None = None
+    """Of something that the rollout goes on without."""
     troubles: dict[str, Trouble] = field(default_factory=dict)
     """By revision."""
     announcements: list[Announce] = field(default_factory=list)
@@ -78,18 +84,24 @@ class Memory:
         self.base = Status.model_validate(status.model_dump(mode="json"))
         self.working = status
 
-    def refused(self, generation: int, reason: str, now: datetime) -> None:
+    def refused(self, generation: int, reason: str, now: datetime, *, aside: bool = False) -> None:
         """Remember a refusal; when it is tried again and refused again, believe it for longer."""
-        pause = SHORTEST_REFUSAL
-        if self.refusal is not None and self.refusal.generation == generation:
-            pause = min(LONGEST_REFUSAL, self.refusal.pause * 2)
-        self.refusal = Refusal(generation, reason, now + pause, pause)
+        before, pause = self.aside if aside else self.refusal, SHORTEST_REFUSAL
+        if before is not None and before.generation == generation:
+            pause = min(LONGEST_REFUSAL, before.pause * 2)
+        refusal = Refusal(generation, reason, now + pause, pause)
+        if aside:
+            self.aside = refusal
+        else:
+            self.refusal = refusal
 
     def terminal(self, generation: int, now: datetime) -> str | None:
-        """Return the refusal in force: until the spec changes, or it is time to see whether somebody mended it."""
-        if self.refusal is None or self.refusal.generation != generation or now >= self.refusal.until:
-            return None
-        return self.refusal.reason
+        """Return the refusal in force, if there is one."""
+        return self.refusal.in_force(generation, now) if self.refusal else None
+
+    def left_out(self, generation: int, now: datetime) -> str | None:
+        """Return the refusal in force of what the rollout goes on without."""
+        return self.aside.in_force(generation, now) if self.aside else None
 
     def unready(self, workload: Workload, now: datetime) -> Trouble:
         """Return what is known about a revision whose pods are missing."""
@@ -98,7 +110,8 @@ class Memory:
     @property
     def disposable(self) -> bool:
         """Whether nothing would be lost without this object."""
-        return self.idle and self.refusal is None and not self.troubles and not self.announcements
+        refused = self.refusal is not None or self.aside is not None
+        return self.idle and not refused and not self.troubles and not self.announcements
 
 
 class Memories:

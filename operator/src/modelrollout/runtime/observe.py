@@ -99,6 +99,7 @@ class Observer:
             budget_fits=self.budget_fits(rollout),
             request=parse_request(rollout.metadata.annotations.get(REQUEST_ANNOTATION)),
             terminal=memory.terminal(rollout.metadata.generation, now) or terminal,
+            aside=memory.left_out(rollout.metadata.generation, now),
         )
 
     def forget(self, key: Key) -> None:

@@ -27,7 +27,17 @@ from modelrollout.core.actions import (
 )
 from modelrollout.core.plan import plan, refused
 from modelrollout.core.settings import Settings
-from modelrollout.ports import Clock, Cluster, Gates, Key, Notifier, TerminalError, TrafficRouter, TransientError
+from modelrollout.ports import (
+    AsideError,
+    Clock,
+    Cluster,
+    Gates,
+    Key,
+    Notifier,
+    TerminalError,
+    TrafficRouter,
+    TransientError,
+)
 from modelrollout.runtime.collector import Collector, Readings
 from modelrollout.runtime.lease import LeaseLostError
 from modelrollout.runtime.logs import ObjectLog
@@ -121,10 +131,18 @@ class Reconciler:
         step = plan(rollout, observed, now, self.settings)
         try:
             await self._carry_out(key, rollout, step, memory, readings)
+        except AsideError as error:
+            ObjectLog(_log, key).warning("left out: %s", error)
+            self.metrics.reconcile_errors.labels("terminal").inc()
+            memory.refused(rollout.metadata.generation, str(error), now, aside=True)
+            # Nothing was saved yet, and the plan that knows of it does not ask for it again.
+            return await self._reconcile(key, rollout, memory, unreadable)
         except TerminalError as error:
             return await self._refused(key, rollout, memory, str(error))
         if memory.refusal is not None and observed.terminal is None:
             memory.refusal = None
+        if memory.aside is not None and observed.terminal is None and observed.aside is None:
+            memory.aside = None
         memory.planned(step, read=bool(readings))
         self.collector.consume(key, readings)
         self.collector.watch(key, rollout, step.watch)
@@ -273,6 +291,5 @@ class Reconciler:
         if memory.announcements:
             looks.append(LATER)
         looks += [trouble.look_at - now for trouble in memory.troubles.values()]
-        if memory.refusal is not None:
-            looks.append(memory.refusal.until - now)
+        looks += [refusal.until - now for refusal in (memory.refusal, memory.aside) if refusal is not None]
         return max(min(looks), timedelta(0)) if looks else None

@@ -27,8 +27,10 @@ def budget_fits(routes: Routes) -> Callable[[ModelRollout], bool]:
     def fits(rollout: ModelRollout) -> bool:
         meta = rollout.metadata
         wanted, found = disruption_budget(rollout), routes.get(BUDGETS, meta.namespace, meta.name)
-        if wanted is None or found is None:
-            return wanted is found
+        if found is None or not objects.is_ours(found, {NAME_LABEL: meta.name}):
+            return wanted is None
+        if wanted is None:
+            return not objects.is_ours(found, {objects.MANAGED_BY: "modelrollout"})
         spec = found.get("spec") or {}
         return all(spec.get(field) == value for field, value in wanted["spec"].items())
 

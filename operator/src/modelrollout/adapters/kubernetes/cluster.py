@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 from modelrollout.adapters.kubernetes import objects
@@ -11,8 +10,9 @@ from modelrollout.adapters.kubernetes.cache import Routes, Workloads
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.comparer import Shape, comparer_deployment, comparer_name, comparer_service
 from modelrollout.adapters.kubernetes.errors import AlreadyExists, NotFound
+from modelrollout.adapters.kubernetes.owned import OTHER_NAME, Owned, check_free
 from modelrollout.adapters.kubernetes.pods import trouble_of
-from modelrollout.adapters.kubernetes.preview import preview_service
+from modelrollout.adapters.kubernetes.preview import preview_name, preview_service
 from modelrollout.adapters.kubernetes.resources import BUDGETS, DEPLOYMENTS, EVENTS, PODS, ROLLOUTS, SERVICES, Resource
 from modelrollout.api.base import API_VERSION, FIELD_MANAGER, KIND, NAME_LABEL, ROLE_LABEL
 from modelrollout.api.resource import ModelRollout
@@ -20,11 +20,12 @@ from modelrollout.api.status import Move, Status
 from modelrollout.api.strategy import Comparer
 from modelrollout.core.revision import object_name
 from modelrollout.core.split import COMPARER
-from modelrollout.ports import Key, TerminalError
+from modelrollout.ports import AsideError, Key, TerminalError
 
 PODS_LOOKED_AT: Final = "50"
 LONGEST_NOTE: Final = 1000
 """Characters of an event's message; the API server refuses more than 1024."""
+_NO_COMPARER: Final = "set shadow.comparer.enabled to false"
 
 
 class KubernetesCluster:
@@ -36,6 +37,7 @@ class KubernetesCluster:
         self._api = api
         self._workloads = workloads
         self._routes = routes
+        self._owned = Owned(api, routes)
         self._comparer = comparer
         """Image and shape of comparers; None: not known."""
 
@@ -44,16 +46,19 @@ class KubernetesCluster:
     ) -> None:
         """Apply Deployment and Service of a revision; see ports.Cluster.
 
-        TerminalError where a Deployment whose template only it knew is gone.
+        TerminalError where one of that name is somebody else's, or a Deployment whose template only it knew is gone.
         """
         if template is None:
             raw = await self._resize(rollout, revision, replicas)
-            template = raw["spec"]["template"]
-            service = objects.service(rollout, revision, template)
+            service = objects.service(rollout, revision, raw["spec"]["template"])
+            await check_free(self._api, SERVICES, service)
         else:
-            # Built before anything is written: a template without a port makes no Deployment either.
+            # Built and looked at before anything is written: without a port, or with somebody else behind the
+            # Service's name, there must be no Deployment either that could be taken for one that serves.
             service = objects.service(rollout, revision, template)
-            raw = await self._api.apply(DEPLOYMENTS, objects.deployment(rollout, revision, template, replicas))
+            deployment = objects.deployment(rollout, revision, template, replicas)
+            await self._check_free(rollout, revision, deployment, service)
+            raw = await self._api.apply(DEPLOYMENTS, deployment)
         self._workloads.event("MODIFIED", raw)
         await self._api.apply(SERVICES, service)
 
@@ -66,27 +71,32 @@ class KubernetesCluster:
         for resource in (SERVICES, DEPLOYMENTS):
             await self._delete(rollout, revision, resource)
 
-    async def apply_preview(self, rollout: ModelRollout, revision: str) -> None:
-        """Point the Service `<name>-preview` at a revision."""
+    async def apply_preview(self, rollout: ModelRollout, revision: str | None) -> None:
+        """Point the Service `<name>-preview` at a revision; None: delete ours."""
+        if revision is None:
+            await self._owned.drop(SERVICES, rollout, preview_name(rollout.metadata.name))
+            return
         port = objects.target_port(rollout, rollout.spec.template)
-        self._routes.event(
-            SERVICES, "MODIFIED", await self._api.apply(SERVICES, preview_service(rollout, revision, port))
-        )
+        asked = rollout.spec.traffic.preview is not None and rollout.spec.strategy.type != "BlueGreen"
+        remedy = "take spec.traffic.preview out" if asked else OTHER_NAME
+        await self._owned.write(SERVICES, rollout, preview_service(rollout, revision, port), remedy=remedy)
 
     async def apply_budget(self, rollout: ModelRollout) -> None:
         """Apply the PodDisruptionBudget of the spec; without one in the spec delete ours, if there is any."""
-        meta, wanted = rollout.metadata, disruption_budget(rollout)
-        if wanted is not None:
-            self._routes.event(BUDGETS, "MODIFIED", await self._api.apply(BUDGETS, wanted))
-            return
-        held = self._routes.get(BUDGETS, meta.namespace, meta.name)
-        if held is not None and objects.is_ours(held, {NAME_LABEL: meta.name}):
-            with suppress(NotFound):
-                await self._api.delete(BUDGETS, meta.namespace, meta.name, str(held["metadata"]["uid"]))
-            self._routes.drop(BUDGETS, meta.namespace, meta.name)
+        wanted = disruption_budget(rollout)
+        try:
+            if wanted is None:
+                await self._owned.drop(BUDGETS, rollout, rollout.metadata.name)
+            else:
+                await self._owned.write(BUDGETS, rollout, wanted, remedy="take spec.disruptionBudget out")
+        except TerminalError as error:
+            raise AsideError(str(error)) from None
 
     async def apply_comparer(self, rollout: ModelRollout, stable: str, candidate: str, settings: Comparer) -> None:
-        """Apply Deployment and Service of the comparer; TerminalError where its image is not known."""
+        """Apply Deployment and Service of the comparer.
+
+        TerminalError where its image is not known, or one of that name is somebody else's.
+        """
         if self._comparer is None:
             where = f"ModelRollout {rollout.metadata.namespace}/{rollout.metadata.name}"
             raise TerminalError(
@@ -95,8 +105,11 @@ class KubernetesCluster:
             )
         image, shape = self._comparer
         body = comparer_deployment(rollout, stable, candidate, image, comparing=settings, shape=shape)
+        if self._workloads.comparer(Key(rollout.metadata.namespace, rollout.metadata.name)) is None:
+            await check_free(self._api, DEPLOYMENTS, body, _NO_COMPARER)
+        # First the Service: once pods of the comparer are ready, requests are mirrored to whatever has its name.
+        await self._owned.write(SERVICES, rollout, comparer_service(rollout), remedy=_NO_COMPARER)
         self._workloads.event("MODIFIED", await self._api.apply(DEPLOYMENTS, body))
-        await self._api.apply(SERVICES, comparer_service(rollout))
 
     async def delete_comparer(self, rollout: ModelRollout) -> None:
         """Delete Deployment and Service of the comparer, if they are ours; absent ones are fine."""
@@ -136,6 +149,13 @@ class KubernetesCluster:
         params = {"labelSelector": selector, "limit": PODS_LOOKED_AT, "resourceVersion": "0"}
         page = await self._api.list(PODS, rollout.metadata.namespace, params)
         return trouble_of(page.get("items") or [])
+
+    async def _check_free(
+        self, rollout: ModelRollout, revision: str, deployment: Mapping[str, Any], service: Mapping[str, Any]
+    ) -> None:
+        if self._workloads.uid(Key(rollout.metadata.namespace, rollout.metadata.name), revision) is None:
+            await check_free(self._api, DEPLOYMENTS, deployment)
+        await check_free(self._api, SERVICES, service)
 
     async def _scale(self, rollout: ModelRollout, revision: str, replicas: int) -> dict[str, Any]:
         # Not an apply: one without the template would remove the template, which our last apply owns.

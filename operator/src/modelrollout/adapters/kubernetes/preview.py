@@ -29,7 +29,9 @@ def preview_of(routes: Routes) -> Callable[[Key], str | None]:
 
     def read(key: Key) -> str | None:
         raw = routes.get(SERVICES, key.namespace, preview_name(key.name))
-        selector = (raw.get("spec") or {}).get("selector") if raw else None
+        if raw is None or not objects.is_ours(raw, {NAME_LABEL: key.name}):
+            return None
+        selector = (raw.get("spec") or {}).get("selector")
         return str(selector[REVISION_LABEL]) if selector and REVISION_LABEL in selector else None
 
     return read

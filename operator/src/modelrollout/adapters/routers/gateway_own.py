@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from modelrollout.adapters.kubernetes.cache import Routes
 from modelrollout.adapters.kubernetes.client import Api
+from modelrollout.adapters.kubernetes.owned import Owned
 from modelrollout.adapters.kubernetes.preview import preview_name
 from modelrollout.adapters.kubernetes.resources import GRPC_ROUTES, HTTP_ROUTES, Resource
 from modelrollout.adapters.routers import gateway_status as status
 from modelrollout.adapters.routers.gateway_rules import Object, rules_of, service, split_of
-from modelrollout.adapters.routers.owning import Owned, head, latch_of, same
+from modelrollout.adapters.routers.owning import head, latch_of, same
 from modelrollout.adapters.routers.refusing import preview_hostnames
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import GatewayAPI

@@ -10,11 +10,12 @@ from typing import Final
 
 from modelrollout.adapters.kubernetes.cache import Routes
 from modelrollout.adapters.kubernetes.client import Api
+from modelrollout.adapters.kubernetes.owned import Owned
 from modelrollout.adapters.kubernetes.preview import preview_name
 from modelrollout.adapters.kubernetes.resources import DESTINATION_RULES, VIRTUAL_SERVICES, Resource
 from modelrollout.adapters.routers import istio_routes as http
 from modelrollout.adapters.routers.adoption import Adoption, own_name
-from modelrollout.adapters.routers.owning import Object, Owned, head, holds, latch_of, same
+from modelrollout.adapters.routers.owning import Object, head, holds, latch_of, same
 from modelrollout.adapters.routers.refusing import STICKY, asked, preview_hostnames, refusal, steps
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import Istio, RuleRef

@@ -14,9 +14,10 @@ from modelrollout.adapters.kubernetes import objects
 from modelrollout.adapters.kubernetes.cache import Routes
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.errors import NotFound
+from modelrollout.adapters.kubernetes.owned import Owned
 from modelrollout.adapters.kubernetes.preview import preview_name
 from modelrollout.adapters.kubernetes.resources import PODS, SERVICES, Resource
-from modelrollout.adapters.routers.owning import Object, Owned, annotation, head, latch_of, same
+from modelrollout.adapters.routers.owning import Object, annotation, head, latch_of, same
 from modelrollout.adapters.routers.refusing import STICKY, asked, preview_hostnames, refusal, steps
 from modelrollout.api.base import GROUP, NAME_LABEL, REVISION_LABEL
 from modelrollout.api.resource import ModelRollout

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from modelrollout.adapters.kubernetes.cache import Routes
 from modelrollout.adapters.kubernetes.client import Api
+from modelrollout.adapters.kubernetes.owned import Owned
 from modelrollout.adapters.kubernetes.preview import preview_name
 from modelrollout.adapters.kubernetes.resources import INGRESS_ROUTES, TRAEFIK_SERVICES, Resource
-from modelrollout.adapters.routers.owning import Object, Owned, holds, latch_of, same
+from modelrollout.adapters.routers.owning import Object, holds, latch_of, same
 from modelrollout.adapters.routers.refusing import asked, preview_hostnames, refusal, steps
 from modelrollout.adapters.routers.traefik_objects import (
     ingress_route,

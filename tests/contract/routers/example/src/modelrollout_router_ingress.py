@@ -10,8 +10,9 @@ from typing import Any, Final
 from modelrollout.adapters.kubernetes.cache import Routes
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.objects import SERVICE_PORT
+from modelrollout.adapters.kubernetes.owned import Owned
 from modelrollout.adapters.kubernetes.resources import Resource
-from modelrollout.adapters.routers.owning import Owned, annotation, head, latch_of, same
+from modelrollout.adapters.routers.owning import annotation, head, latch_of, same
 from modelrollout.adapters.routers.refusing import PREVIEW, STICKY, preview_hostnames, refusal, steps
 from modelrollout.api.resource import ModelRollout
 from modelrollout.core.observed import Route
