@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.support.load import ENVOY, PATH, TRAEFIK
+from tests.support.load import ENVOY, PATH, TRAEFIK, over_grpc
 
 Object = dict[str, Any]
 WEIGHTS: Final = (20, 50)
@@ -25,6 +25,8 @@ class Router:
     """Whether clients name the rollout's host."""
     connections: str = "keep"
     mirrors: bool = True
+    grpc: bool = False
+    """Whether clients call by gRPC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,14 @@ def _gateway(namespace: str) -> Callable[[str], Object]:
     return lambda host: {
         "gatewayAPI": {"parentRefs": [{"name": "public", "namespace": namespace}], "hostnames": [host]}
     }
+
+
+def _grpc(namespace: str) -> Callable[[str], Object]:
+    def traffic(host: str) -> Object:
+        route = _gateway(namespace)(host)["gatewayAPI"]
+        return {"port": "grpc", "gatewayAPI": {"kind": "GRPCRoute", **route}}
+
+    return traffic
 
 
 _ROUTERS: Final = (
@@ -62,6 +72,8 @@ _ROUTERS: Final = (
         connections="new",
         mirrors=False,
     ),
+    Router("grpc/traefik", "model-server", _grpc("gateway"), lambda _: over_grpc(TRAEFIK), mirrors=False, grpc=True),
+    Router("grpc/envoy", "model-server", _grpc("envoy"), lambda _: over_grpc(ENVOY), mirrors=False, grpc=True),
 )
 
 
@@ -120,12 +132,12 @@ class Cell:
 
 
 def cells() -> tuple[Cell, ...]:
-    """Return every combination that there is."""
+    """Return every combination that the soak plays."""
     return tuple(
         Cell(strategy, router)
         for strategy in STRATEGIES.values()
         for router in ROUTERS.values()
-        if router.mirrors or strategy.name != "shadow"
+        if not router.grpc and (router.mirrors or strategy.name != "shadow")
     )
 
 

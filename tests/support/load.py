@@ -17,6 +17,11 @@ PATH = "/v2/models/fraud/infer"
 TARGET = f"{TRAEFIK}{PATH}"
 
 
+def over_grpc(gateway: str) -> str:
+    """Return what clients call at a gateway by gRPC."""
+    return f"{gateway.replace('http', 'grpc', 1)}:80"
+
+
 class Load:
     """A load Job in a namespace; its log is followed from the start, because it goes with the pod.
 

@@ -14,17 +14,22 @@ from tests.support.load import Load
 API = "modelrollout.dev/v1alpha1"
 NAME = "fraud"
 IMAGE = "modelrollout/model-server:dev"
+IMAGE_GRPC = "modelrollout/model-server-grpc:dev"
 WEIGHTS = (5, 20, 40, 60, 80)
 LABEL = "modelrollout-test"
 
 
-def template(**env: object) -> Object:
-    """Return the pod template of a model server with these settings."""
+def template(*, grpc: bool = False, **env: object) -> Object:
+    """Return the pod template of a model server with these settings; with `grpc` it has a port of that name, too."""
+    ports = [{"name": "http", "containerPort": 8080}]
+    if grpc:
+        ports.append({"name": "grpc", "containerPort": 8081})
+        env["GRPC_PORT"] = 8081
     container = {
         "name": "model",
-        "image": IMAGE,
+        "image": IMAGE_GRPC if grpc else IMAGE,
         "imagePullPolicy": "IfNotPresent",
-        "ports": [{"name": "http", "containerPort": 8080}],
+        "ports": ports,
         "env": [{"name": name, "value": str(value)} for name, value in sorted(env.items())],
         "readinessProbe": {"httpGet": {"path": "/v2/health/ready", "port": "http"}, "periodSeconds": 1},
         "resources": {"requests": {"cpu": "20m", "memory": "48Mi"}, "limits": {"memory": "256Mi"}},
@@ -57,7 +62,7 @@ class Story:
         strategy = {"steps": [{"weight": weight} for weight in WEIGHTS], "minStepDuration": "2s"}
         spec = {
             "replicas": 2,
-            "template": template(MODEL_VERSION=version, **env),
+            "template": template(grpc=bool(self.cell and self.cell.router.grpc), MODEL_VERSION=version, **env),
             "traffic": {
                 "gatewayAPI": {"parentRefs": [{"name": "public", "namespace": "gateway"}], "hostnames": [self.host]}
             },

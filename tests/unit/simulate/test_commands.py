@@ -157,6 +157,14 @@ def test_lint_refuses_files_without_rollouts_and_presets_that_are_none(tmp_path)
     assert "unknown preset 'abacus'" in found.stdout
 
 
+def test_lint_refuses_a_gateways_errors_for_grpc(tmp_path):
+    document = raw(analysis={"preset": "envoy-gateway", "metrics": [{"name": "errors"}, {"name": "latency"}]})
+    document["spec"]["traffic"] = {"gatewayAPI": {"kind": "GRPCRoute", "parentRefs": [{"name": "public"}]}}
+    found = json.loads(run("lint", "-f", write(tmp_path / "grpc.yaml", document), "-o", "json").stdout)
+    assert [one["field"] for one in found["errors"]] == ["spec.analysis.preset"]
+    assert "does not tell failed gRPC calls" in found["errors"][0]["message"]
+
+
 @pytest.mark.parametrize(
     ("spec", "field"),
     [

@@ -73,7 +73,7 @@ def texts(trial: Trial, presets: Presets) -> Iterator[tuple[str, str]]:
     for metric in trial.metrics:
         try:
             if metric.query is None:
-                signal = signal_of(presets, trial.rollout.spec.analysis, metric.name)
+                signal = signal_of(presets, trial.rollout.spec, metric.name)
                 query = RangeQuery((trial.ask(0),), 0, 0, 1)
                 yield metric.name, query.text(signal.source, signal.preset.shapes, signal.conditions)
                 continue
@@ -109,12 +109,12 @@ def _join(merged: dict[tuple[tuple[str, str], ...], dict[str, Any]], entry: dict
 
 def readings(trial: Trial, presets: Presets, recording: Recording) -> dict[str, Reading]:
     """Return the whole reading of each metric. Raises InvalidRecording for answers that cannot be believed."""
-    analysis, result = trial.rollout.spec.analysis, {}
+    result = {}
     query = RangeQuery((trial.ask(recording.start),), recording.start, recording.end, recording.step)
     for metric in trial.metrics:
         try:
             if metric.query is None:
-                signal = signal_of(presets, analysis, metric.name)
+                signal = signal_of(presets, trial.rollout.spec, metric.name)
                 reading = _built_in(trial, signal, query, _answer(recording, metric.name))
             else:
                 reading = _own(trial, metric.name, query, recording)

@@ -92,7 +92,7 @@ def _check(
     for index, metric in enumerate(rollout.spec.analysis.metrics):
         try:
             if metric.query is None:
-                signal_of(presets, rollout.spec.analysis, metric.name)
+                signal_of(presets, rollout.spec, metric.name)
         except PresetError as error:
             own = ("spec", "analysis", "metrics", index, "preset") if metric.preset else ("spec", "analysis", "preset")
             fault = finding(own, str(error).removeprefix("spec.analysis.preset: "))

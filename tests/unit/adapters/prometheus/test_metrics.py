@@ -5,6 +5,7 @@ import math
 import re
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -125,6 +126,18 @@ async def test_an_unknown_preset_is_said_and_asks_nothing() -> None:
     assert re.match(
         r"spec.analysis.preset: unknown preset 'istoi'; known: .*traefik", readings[FRAUD]["errors"].error or ""
     )
+
+
+@pytest.mark.parametrize(("preset", "blind"), [("traefik", True), ("envoy-gateway", True), ("model-server", False)])
+async def test_a_gateway_that_cannot_tell_failed_grpc_calls_is_no_evidence(preset: str, blind: bool) -> None:
+    rollout, watch = watched(FRAUD, "errors", "latency", preset=preset)
+    raw = rollout.model_dump(mode="json", exclude_unset=True)
+    raw["spec"]["traffic"]["gatewayAPI"]["kind"] = "GRPCRoute"
+    readings, _ = await read(lambda _: matrix(), {FRAUD: (ModelRollout.model_validate(raw), watch)})
+    said = readings[FRAUD]["errors"].error
+    assert (said is not None) is blind
+    assert said is None or "does not tell failed gRPC calls from good ones" in said
+    assert readings[FRAUD]["latency"].error is None
 
 
 async def test_a_fault_of_one_rollout_leaves_the_others_alone() -> None:

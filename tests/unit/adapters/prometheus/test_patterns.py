@@ -13,7 +13,7 @@ REVISION = st.text("bcdfghjklmnpqrstvwxz2456789", min_size=10, max_size=10)
 SUBJECT = st.builds(Subject, NAME, NAME, REVISION)
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
-TRAEFIK = Pattern("httproute-{namespace}-{route}-gw-{any}-svc-{namespace}-{service}-{number}@kubernetesgateway")
+TRAEFIK = Pattern("{protocol}route-{namespace}-{route}-gw-{any}-svc-{namespace}-{service}-{number}@kubernetesgateway")
 FORMS = [
     TRAEFIK,
     Pattern("{service}"),
@@ -57,7 +57,7 @@ def test_quoting_uses_only_escapes_that_re2_knows(value: str) -> None:
 
 @given(st.sampled_from(FORMS), st.lists(SUBJECT, min_size=1, max_size=8), NAME)
 def test_the_query_finds_every_series_that_a_revision_owns(form: Pattern, subjects: list[Subject], wild: str) -> None:
-    filled = {"any": wild, "number": "3", "id": "7d9f8b6c5"}
+    filled = {"any": wild, "number": "3", "id": "7d9f8b6c5", "protocol": "grpc"}
     for subject in subjects:
         names = {name: getattr(subject, name) for name in ("namespace", "route", "service", "revision")}
         value = form.text.format(**names, **filled)
@@ -68,7 +68,7 @@ def test_the_query_finds_every_series_that_a_revision_owns(form: Pattern, subjec
 
 @given(SUBJECT, SUBJECT, st.sampled_from(FORMS))
 def test_a_series_has_one_owner(one: Subject, other: Subject, form: Pattern) -> None:
-    filled = {"any": "x", "number": "0", "id": "abc"}
+    filled = {"any": "x", "number": "0", "id": "abc", "protocol": "http"}
     value = form.text.format(
         namespace=one.namespace, route=one.route, service=one.service, revision=one.revision, **filled
     )
@@ -84,6 +84,8 @@ SUBJECTS = [Subject("prod", "fraud", "bcdfghjklm"), Subject("prod", "fraud", "zz
     [
         pytest.param(traefik(SUBJECTS[0]), True, id="as Traefik writes it"),
         pytest.param(traefik(SUBJECTS[0], rule="1-aaaaaaaaaaaaaaaaaaaa"), True, id="other matches"),
+        pytest.param(traefik(SUBJECTS[0]).replace("http", "grpc", 1), True, id="gRPC"),
+        pytest.param(traefik(SUBJECTS[0]).replace("http", "tcp", 1), False, id="TCP"),
         pytest.param(traefik(SUBJECTS[1]), False, id="other revision"),
         pytest.param(traefik(SUBJECTS[0]).replace("httproute-prod-fraud", "httproute-prod-mine"), False, id="route"),
         pytest.param(traefik(SUBJECTS[0]).replace("-0@", "-x@"), False, id="no index"),
@@ -108,7 +110,7 @@ def test_a_query_for_many_rollouts_is_compact() -> None:
 
 
 def test_revisions_of_one_rollout_share_its_name() -> None:
-    expected = r"httproute-.+-.+-gw-.+-svc-.+-(?:fraud-(?:bcdfghjklm|zzzzzzzzzz))-[0-9]+@kubernetesgateway"
+    expected = r"(http|grpc)route-.+-.+-gw-.+-svc-.+-(?:fraud-(?:bcdfghjklm|zzzzzzzzzz))-[0-9]+@kubernetesgateway"
     assert TRAEFIK.of_any(SUBJECTS) == expected
 
 

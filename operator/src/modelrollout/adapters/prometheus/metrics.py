@@ -110,9 +110,8 @@ class PrometheusMetrics:
         self._servers.close()
 
     def _wanted(self, rollout: ModelRollout, name: str, preset: str | None) -> Signal | str:
-        analysis = rollout.spec.analysis
-        metric = metric_of(analysis, name)
-        return name if metric is not None and metric.query else signal_of(self._presets, analysis, name, preset)
+        metric = metric_of(rollout.spec.analysis, name)
+        return name if metric is not None and metric.query else signal_of(self._presets, rollout.spec, name, preset)
 
     def _built_in(
         self,

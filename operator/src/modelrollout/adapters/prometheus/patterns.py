@@ -17,7 +17,7 @@ NAMES: Final = ("namespace", "route", "service", "revision")
 """Placeholders for what is known of a revision."""
 IDENTITIES: Final = ("service", "revision")
 """Placeholders that only one revision in the whole cluster fills."""
-WILDCARDS: Final = {"any": ".+", "number": "[0-9]+", "id": "[0-9a-z]+"}
+WILDCARDS: Final = {"any": ".+", "number": "[0-9]+", "id": "[0-9a-z]+", "protocol": "(http|grpc)"}
 
 REVISION_LENGTH: Final = 10
 

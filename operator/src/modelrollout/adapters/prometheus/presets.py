@@ -94,8 +94,11 @@ class Preset(Data):
         found: dict[str, Source | None] = {kind: getattr(self, kind) for kind in KINDS}
         return {kind: source for kind, source in found.items() if source is not None}
 
-    def source_of(self, metric: str) -> Source:
-        """Return where a metric of the resource comes from; raises PresetError where this preset has none."""
+    def source_of(self, metric: str, *, grpc: bool = False) -> Source:
+        """Return where a metric of the resource comes from; raises PresetError where this preset has none.
+
+        With `grpc` calls come by gRPC, and a source that cannot tell which of them failed is none.
+        """
         kind = "errors" if metric == "slo" else metric
         source = self.measured.get(kind)
         if source is None:
@@ -104,6 +107,12 @@ class Preset(Data):
             raise PresetError(
                 f"spec.analysis.metrics: preset {self.name!r} does not measure {metric} (it measures {known}); "
                 + (because or "remove the metric or give it another preset")
+            )
+        if grpc and isinstance(source, Errors) and source.http_only:
+            raise PresetError(
+                f"spec.analysis.metrics: preset {self.name!r} does not tell failed gRPC calls from good ones "
+                f"({source.http_only}), and spec.traffic.gatewayAPI.kind is GRPCRoute; give {metric} a preset that "
+                "does: model-server, triton, seldon2, linkerd or your own"
             )
         return source
 

@@ -8,7 +8,7 @@ from modelrollout.adapters.prometheus.patterns import quote
 from modelrollout.adapters.prometheus.presets import Preset, Presets
 from modelrollout.adapters.prometheus.sources import Latency, Source
 from modelrollout.api.metrics import Metric
-from modelrollout.api.spec import Analysis
+from modelrollout.api.spec import Analysis, Spec
 
 FALLBACK: Final = {
     "predictions": "model-server",
@@ -49,8 +49,9 @@ def metric_of(analysis: Analysis, name: str) -> Metric | None:
     return next((metric for metric in analysis.metrics if metric.name == name), None)
 
 
-def signal_of(presets: Presets, analysis: Analysis, name: str, instead: str | None = None) -> Signal:
+def signal_of(presets: Presets, spec: Spec, name: str, instead: str | None = None) -> Signal:
     """Return what a built-in metric of a rollout means; `instead` is a preset to read it by. Raises PresetError."""
+    analysis, gateway = spec.analysis, spec.traffic.gateway_api
     metric = metric_of(analysis, name)
     kind = "errors" if name == "slo" else name
     own = instead or (metric.preset if metric is not None else None)
@@ -64,5 +65,5 @@ def signal_of(presets: Presets, analysis: Analysis, name: str, instead: str | No
         kind,
         (slices.label, tuple(slices.values)) if slices is not None else None,
         preset=preset,
-        source=preset.source_of(name),
+        source=preset.source_of(name, grpc=gateway is not None and gateway.kind == "GRPCRoute"),
     )

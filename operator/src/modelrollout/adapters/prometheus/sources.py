@@ -110,7 +110,8 @@ class Errors(Source):
 
     `counter` with `bad`: one counter, whose series are bad where all of these labels match. `good` with `failed`:
     counters that exclude each other. `total` with `failed`: counters of which the first ones hold the second too.
-    `failedWhere` narrows what counts as failed, for instance to status 5xx.
+    `failedWhere` narrows what counts as failed, for instance to status 5xx. `httpOnly` says why failed gRPC calls are
+    not among them.
     """
 
     counter: Names = ()
@@ -119,6 +120,7 @@ class Errors(Source):
     total: Names = ()
     failed: Names = ()
     failed_where: Matchers = Field({}, alias="failedWhere")
+    http_only: str = Field("", alias="httpOnly")
 
     @model_validator(mode="after")
     def _one_form(self) -> "Errors":
