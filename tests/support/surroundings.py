@@ -1,9 +1,11 @@
 """What stands around the operator in a small world: pods on nodes, a gateway with its clients, gates' checks."""
 
 import random
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import accumulate
 
 from modelrollout.api.status import GateState
 from modelrollout.core.actions import OpenGate
@@ -119,6 +121,15 @@ class Checks:
 
 
 @dataclass
+class Tally:
+    """Requests of a revision that somebody counted: how many were good and bad, and by the bucket of their latency."""
+
+    good: int = 0
+    bad: int = 0
+    buckets: list[int] = field(default_factory=lambda: [0] * len(BOUNDS))
+
+
+@dataclass
 class Gateway:
     """Serves clients by the split that it has applied, and counts."""
 
@@ -126,7 +137,10 @@ class Gateway:
     serving: Split = field(default_factory=Split)
     matching: float = 0.1
     """Share of requests that carry what a match asks for."""
-    counters: dict[Key, int] = field(default_factory=dict)
+    tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
+    """By who counts and revision."""
+    pairs: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    """Pairs of answers by candidate, and whether they disagree."""
     answered: Counter[str] = field(default_factory=Counter)
     """Requests of users by the revision that answered."""
     lost: int = 0
@@ -144,11 +158,14 @@ class Gateway:
     def _serve(
         self, revision: str, requests: float, models: dict[str, Model], ready: dict[str, int], *, comparer: bool
     ) -> None:
-        mirror = self.serving.mirror
-        for _ in range(self._about(requests)):
-            self.answered[revision] += 1
+        mirror, coming = self.serving.mirror, self._about(requests)
+        self.answered[revision] += coming
+        if mirror is None:
+            self._count("gateway", revision, models, ready, coming)
+            return
+        for _ in range(coming):
             self._count("gateway", revision, models, ready)
-            if mirror is not None and self.random.random() * 100.0 < mirror.percent:
+            if self.random.random() * 100.0 < mirror.percent:
                 self.lost += mirror.to == COMPARER and not comparer
                 if comparer:
                     self._pair(models, ready)
@@ -160,25 +177,36 @@ class Gateway:
         for revision in self.pair:
             self._count("comparer", revision, models, ready)
         bad = self.random.random() < models.get(self.pair[1], Model()).disagrees
-        self._more(("comparer", self.pair[1], "pair", bad))
+        self.pairs[self.pair[1], bad] += 1
 
-    def _count(self, who: str, revision: str, models: dict[str, Model], ready: dict[str, int]) -> None:
-        model = models.get(revision, Model())
-        bad = self.random.random() < model.error_rate or ready.get(revision, 0) == 0
-        if (who, revision, "le0", False) not in self.counters:
-            self.counters.update({(who, revision, f"le{k}", False): 0 for k in range(len(BOUNDS))})
-        self._more((who, revision, "code", bad))
-        seconds = self.random.lognormvariate(-4.0, 0.3) * model.slow
-        bucket = next(k for k, bound in enumerate(BOUNDS) if seconds <= bound)
-        for k in range(bucket, len(BOUNDS)):
-            self._more((who, revision, f"le{k}", False))
+    def _count(
+        self, who: str, revision: str, models: dict[str, Model], ready: dict[str, int], requests: int = 1
+    ) -> None:
+        """Count requests; most of a simulated second is spent here, so whole seconds are counted in one loop."""
+        if not requests:
+            return
+        model, down = models.get(revision, Model()), ready.get(revision, 0) == 0
+        tally = self.tallies.setdefault((who, revision), Tally())
+        draw, latency, rate, slow = self.random.random, self.random.lognormvariate, model.error_rate, model.slow
+        bad, buckets = 0, tally.buckets
+        for _ in range(requests):
+            bad += draw() < rate or down
+            buckets[bisect_left(BOUNDS, latency(-4.0, 0.3) * slow)] += 1
+        tally.bad += bad
+        tally.good += requests - bad
+
+    def counters(self) -> dict[Key, int]:
+        """Return what Prometheus would scrape now; codes that never were are not there."""
+        scraped: dict[Key, int] = {}
+        for (who, revision), tally in self.tallies.items():
+            scraped |= {(who, revision, "code", bad): n for bad, n in ((False, tally.good), (True, tally.bad)) if n}
+            up_to = accumulate(tally.buckets)
+            scraped |= {(who, revision, f"le{k}", False): n for k, n in enumerate(up_to)}
+        return scraped | {("comparer", revision, "pair", bad): n for (revision, bad), n in self.pairs.items()}
 
     def _about(self, mean: float) -> int:
         whole, part = divmod(mean, 1.0)
         return int(whole) + (self.random.random() < part)
-
-    def _more(self, key: Key) -> None:
-        self.counters[key] = self.counters.get(key, 0) + 1
 
 
 def reading(

@@ -136,7 +136,7 @@ class World:
             self._schedule()
             instant = int(self.now.timestamp())
             if instant % self.window == 0 and self.prometheus:
-                self.history[instant] = dict(self.gateway.counters)
+                self.history[instant] = self.gateway.counters()
 
     @property
     def weights(self) -> dict[str, int]:
