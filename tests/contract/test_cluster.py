@@ -334,7 +334,7 @@ async def test_a_right_that_is_missing_is_named(api: Kube, namespace: str, conne
     rollout = rollout_in(api, namespace)
     connection._client.set_default_header("Impersonate-User", "nobody")  # the rights of a stranger
     cluster = KubernetesCluster(connection, Workloads(lambda _: None), Routes(lambda _: None))
-    with pytest.raises(TerminalError, match="allow the operator's service account to patch deployments"):
+    with pytest.raises(TerminalError, match="allow the operator's service account to get deployments"):
         await cluster.apply_revision(rollout, REVISION, template(), 1)
 
 
@@ -345,6 +345,8 @@ async def test_requests_are_counted_and_say_who_asks(setting: Setting, connectio
     await setting.cluster.delete_revision(setting.rollout, "absent")
 
     assert seen == [
+        ("get", "deployments", 404),
+        ("get", "services", 404),
         ("patch", "deployments", 201),
         ("patch", "services", 201),
         ("get", "services", 404),

@@ -229,7 +229,7 @@ async def test_an_object_of_somebody_else_is_not_taken_over(setting: Setting) ->
         pytest.skip("the object is meant to be somebody else's")
     before = setting.create_theirs()
     kind, name = setting.case.resource.kind, f"{setting.key.namespace}/{setting.case.object}"
-    with pytest.raises(TerminalError, match=f"{kind} {name} exists and was not made by this rollout; delete it"):
+    with pytest.raises(TerminalError, match=f"{kind} {name} exists and was not made by this rollout .*; delete it"):
         await setting.set(setting.case.whole)
     assert setting.raw() == before
     patch = {"metadata": {"labels": {"modelrollout.dev/name": "fraud"}}}

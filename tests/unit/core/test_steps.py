@@ -183,6 +183,27 @@ def test_the_preview_leads_to_the_candidate_and_then_to_what_serves():
     assert world.preview == "r1"
 
 
+def test_no_check_is_opened_while_the_preview_leads_elsewhere():
+    """As it does where a Service of that name is somebody else's."""
+    world = blue_green(steps=[JOB, {"switch": {}}])
+    world.checks.plan["holdout"] = "slow"
+    world.run(5)
+    world.checks.known = None
+    world.preview = "r1"
+    made = plan(world.rollout(), world.observe(), world.now, world.settings)
+    assert not [action for action in made.actions if isinstance(action, OpenGate)]
+    assert [action for action in made.actions if isinstance(action, SetPreview)]
+
+
+def test_a_preview_that_nobody_asks_for_any_more_goes():
+    world = pushed(spec={"traffic": {**SPEC["traffic"], "preview": {}}}, steps=[{"weight": 50}])
+    world.run(5)
+    assert world.preview == "r2"
+    world.edit(traffic=SPEC["traffic"])
+    world.run(2)
+    assert world.preview is None
+
+
 def test_a_preview_is_pointed_at_a_revision_only_when_it_changes():
     world = blue_green(guard={"duration": "5s"})
     pointed = []

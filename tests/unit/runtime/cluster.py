@@ -53,6 +53,7 @@ class Cluster:
     fault: Callable[[int, str], Exception | None] = lambda _, __: None
     """Asked before each call, with its number and name, for what it should fail with."""
     ready: bool = True
+    budget_fits: bool = True
     now_: datetime = START
     raw: dict[str, Any] = field(default_factory=rollout)
     pods: dict[str, int] = field(default_factory=dict)
@@ -120,7 +121,7 @@ class Cluster:
             return None
         return Route(Split(self.weights), current=True, accepted=True, latch=self.latch)
 
-    async def apply_preview(self, rollout: ModelRollout, revision: str) -> None:
+    async def apply_preview(self, rollout: ModelRollout, revision: str | None) -> None:
         self._call("preview")
 
     async def apply_budget(self, rollout: ModelRollout) -> None:
@@ -192,7 +193,9 @@ class Operator:
         self.memories = Memories()
         self.reconciler = Reconciler(
             store=self.store,
-            observer=Observer(cluster, lambda _: None, lambda _: True, None, lambda _: cluster, cluster, cluster),
+            observer=Observer(
+                cluster, lambda _: None, lambda _: cluster.budget_fits, None, lambda _: cluster, cluster, cluster
+            ),
             cluster=cluster,
             router_for=lambda _: cluster,
             gates=cluster,

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from modelrollout.api.status import AT_REST, Phase
-from modelrollout.ports import ConflictError, TerminalError, TransientError
+from modelrollout.ports import AsideError, ConflictError, TerminalError, TransientError
 from modelrollout.runtime.lease import LeaseLostError
 from tests.unit.runtime.cluster import KEY, START, Cluster, Operator
 
@@ -110,6 +110,35 @@ async def test_a_refusal_lands_in_the_status_and_is_tried_again_later() -> None:
     cluster.fault = lambda _, __: None
     await operator.look()
     assert len(cluster.pods) == 2
+
+
+async def test_what_a_rollout_can_do_without_holds_nothing_up() -> None:
+    said = AsideError("PodDisruptionBudget ml/fraud exists and was not made by this rollout")
+    cluster = Cluster(fault=always("budget", said), budget_fits=False)
+    operator = Operator(cluster)
+    await operator.settle()
+    first = cluster.statuses[-1]
+    assert first.phase is Phase.PROMOTED
+    assert cluster.weights == {first.stable: 100}
+    conditions = {one.type: one for one in first.conditions}
+    told = {name: conditions[name].status for name in ("Ready", "Stalled", "Promoted")}
+    assert told == {"Ready": "False", "Stalled": "True", "Promoted": "True"}
+    assert conditions["Stalled"].message == str(said)
+
+    cluster.edit(template={"spec": {"containers": [{"name": "m", "image": "model:2"}]}})
+    await operator.look()
+    assert len(cluster.pods) == 2, "a new template is rolled out all the same"
+
+    saves, asked = cluster.calls.count("save"), cluster.calls.count("budget")
+    cluster.now_ += timedelta(minutes=6)
+    await operator.look()
+    assert cluster.calls.count("budget") == asked + 1, "whether somebody mended it is looked at now and then"
+    assert cluster.statuses[-1].conditions[2].status == "True"
+    cluster.fault, cluster.budget_fits = (lambda _, __: None), True
+    cluster.now_ += timedelta(minutes=6)
+    await operator.look()
+    assert {one.type: one.status for one in cluster.statuses[-1].conditions}["Stalled"] == "False"
+    assert cluster.calls.count("save") <= saves + 2
 
 
 async def test_an_unreadable_resource_is_reported_once() -> None:
