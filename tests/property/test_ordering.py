@@ -48,6 +48,7 @@ LATER = ("job", "hook", "approval", "pause", "no pause", "person")
 """Those that may come after a weight."""
 TIMEOUTS = ({}, {"maxDuration": "15s"}, *({"maxDuration": "15s", "onTimeout": to} for to in ("Rollback", "Promote")))
 MODES = st.sampled_from(["auto", "notify", "manual"])
+STICKY = (None, {"header": "x-user-id"}, {"cookie": "uid", "endings": "Decimal"}, {"issued": "gateway"})
 FREEZE = {"freeze": [{"from": "12:02", "to": "12:03"}]}
 outcomes = st.fixed_dictionaries(dict.fromkeys(("job", "hook"), st.sampled_from(["pass", "fail", "slow", "flaky"])))
 
@@ -85,6 +86,8 @@ def all_strategies(draw: st.DrawFn) -> dict[str, object]:
         "automation": {"promotion": draw(MODES), "rollback": draw(MODES)},
         "onNewTemplate": draw(st.sampled_from(["Replace", "Queue"])),
     }
+    if (sticky := draw(st.sampled_from(STICKY))) is not None:
+        chosen["sticky"] = sticky
     return {**chosen, "schedule": FREEZE} if draw(st.booleans()) else chosen
 
 

@@ -22,7 +22,10 @@ from modelrollout.core.automation import mode_of
 from modelrollout.core.capacity import pods_for, share_of
 from modelrollout.core.schedule import frozen_until
 from modelrollout.core.split import COMPARER, Split
+from modelrollout.core.sticky import by_key, weight_of
 from modelrollout.core.strategies import steps_of
+from tests.support.clients import taken
+from tests.support.surroundings import CLIENTS, KEYLESS
 from tests.support.world import Died, Refused, World
 
 FORWARD = ("Weight", "Shadow", "Match", "Pausing", "Gate", "Promoted", "Reported")
@@ -45,6 +48,8 @@ class Rules:
     checked: dict[str, str] = field(default_factory=dict)
     """Gates that were opened, with the candidate that they check."""
     plan: Plan | None = None
+    having: tuple[int, str | None, frozenset[int]] = (0, None, frozenset())
+    """Clients that have the candidate by their keys: the attempt, the candidate, and who."""
     latched: bool = False
     """The route said before this plan that the attempt was rolled back."""
 
@@ -112,8 +117,27 @@ class Rules:
             assert (found.stable, found.candidate) == (status.stable, status.candidate)
         if split.matched is not None and split.matched != world.split.matched:
             assert split.matched.revision == status.candidate
-            assert split.matched.headers or split.matched.cookies, "a match that all requests meet"
+            asked = split.matched.headers or split.matched.cookies or split.matched.patterns
+            assert asked, "a match that all requests meet"
             assert world.ready(split.matched.revision) > 0, "matched requests before capacity"
+            assert (status.attempt, split.matched.revision) not in self.rejected, "a rejected candidate got clients"
+        self.clients(split)
+
+    def clients(self, split: Split) -> None:
+        """Check whom the candidate gets by their keys: those of its weight, and nobody who had it loses it."""
+        world, status, key, matched = self.world, self.made, by_key(self.spec), split.matched
+        attempt, candidate, before = self.having
+        if key is None or status.phase not in UNDERWAY or not status.weights.candidate:
+            return
+        weight = weight_of(key, matched.revision, matched.patterns) if matched is not None else 0
+        now = taken(matched, CLIENTS) if matched is not None and weight else frozenset()
+        assert weight <= status.weights.candidate, "clients beyond the weight"
+        assert not now & KEYLESS, "clients without a key got the candidate"
+        if (attempt, candidate) == (status.attempt, status.candidate):
+            assert now >= before, "clients went back to stable though nothing was rolled back"
+        if matched is not None and matched != world.split.matched and now > before:
+            assert world.ready(matched.revision) >= pods_for(self.spec, weight).candidate, "clients before capacity"
+        self.having = (status.attempt, status.candidate, now)
 
     def scale(self, revision: str, replicas: int) -> None:
         """Check what is written to a Deployment."""

@@ -12,7 +12,22 @@ from modelrollout.core.actions import OpenGate
 from modelrollout.core.evidence.windows import Reading, Series
 from modelrollout.core.observed import ComparerState, GateResult
 from modelrollout.core.split import COMPARER, Split
+from tests.support.clients import pairs, population, taken
 
+CLIENTS = pairs(
+    [
+        *(
+            {"x-user-id": user, "cookie": f"theme=dark; uid={number}"}
+            for user, number in zip(population(300, "Hex"), population(300, "Decimal"), strict=True)
+        ),
+        *({"cookie": f"theme={theme}"} for theme in ("dark", "light", "00", "50")),
+        {},
+        {"x-user-id": "me", "cookie": "uid="},
+    ]
+)
+"""What each of the clients sends with every request; all ask for as much."""
+KEYLESS = frozenset(range(300, len(CLIENTS)))
+"""The places of those that send no key that could be told from another."""
 BOUNDS = (0.01, 0.02, 0.025, 0.03125, 0.04, 0.08, float("inf"))
 Key = tuple[str, str, str, bool]
 """Who counts, the revision, what (`code`, `le0`, ..., `pair`), and whether it is bad."""
@@ -150,8 +165,10 @@ class Gateway:
         """Let a second's requests come."""
         split, unmatched = self.serving, requests
         if split.matched is not None:
-            unmatched = requests * (1.0 - self.matching)
-            self._serve(split.matched.revision, requests * self.matching, models, ready, comparer=comparer)
+            by_key = bool(split.matched.patterns)
+            share = len(taken(split.matched, CLIENTS)) / len(CLIENTS) if by_key else self.matching
+            unmatched = requests * (1.0 - share)
+            self._serve(split.matched.revision, requests * share, models, ready, comparer=comparer)
         for revision, weight in split.weights.items():
             self._serve(revision, unmatched * weight / 100.0, models, ready, comparer=comparer)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from modelrollout.api.gates import KINDS as GATES
 from modelrollout.api.metrics import QUERIED, QUERIED_ALONE, RESERVED, TAKES, wire
 from modelrollout.api.patterns import COOKIE_VALUE, WORDS
-from modelrollout.api.strategy import KINDS, MOVING
+from modelrollout.api.strategy import KINDS, MOVING, STICKY
 from modelrollout.api.traffic import ROUTERS
 from modelrollout.api.units import DURATION_PATTERN, PERCENT_PATTERN
 
@@ -177,6 +177,17 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
             " raise one or lower the other",
         ),
     ),
+    "spec.strategy.sticky": (
+        Rule(
+            f"[{', '.join(f'has(self.{one})' for one in STICKY)}].filter(k, k).size() == 1",
+            "sticky needs exactly one of header, cookie (a key that clients send) and issued (a cookie of the"
+            " gateway's)",
+        ),
+        Rule(
+            "!has(self.issued) || !has(self.endings)",
+            "endings belongs to header or cookie; a cookie that the gateway issues has none",
+        ),
+    ),
     "spec.strategy.surge": (_PODS,),
     "spec.strategy.floor": (_PODS,),
     "spec.disruptionBudget": (
@@ -278,11 +289,12 @@ LISTS: Final[dict[str, dict[str, Any]]] = {
 WITHOUT_DEFAULT: Final = frozenset(
     {
         "spec.strategy.steps[].onTimeout",
+        "spec.strategy.sticky.endings",
         "spec.strategy.steps[].shadow.comparer.tolerance",
         "spec.strategy.steps[].gate.requests.tolerance",
     }
 )
-"""Defaults that the API server must not write: they would show on steps that have no use for the field, or are numbers
+"""Defaults that the API server must not write: they would show where the field is of no use, or are numbers
 such as 1e-06, which not every reader of YAML takes for one."""
 
 _OPEN: Final[dict[str, Any]] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}

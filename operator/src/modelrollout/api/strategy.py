@@ -16,6 +16,8 @@ KINDS: Final = ("shadow", "weight", "match", "switch", "pause", "gate")
 MOVING: Final = ("weight", "match", "switch")
 """Those that give the candidate requests of users."""
 TIMED: Final = ("min_duration", "max_duration", "on_timeout")
+STICKY: Final = ("header", "cookie", "issued")
+"""What clients may be told apart by."""
 
 HeaderName = Annotated[str, Field(min_length=1, max_length=100, pattern=HEADER_NAME)]
 CookieName = Annotated[str, Field(min_length=1, max_length=100, pattern=COOKIE_NAME)]
@@ -210,9 +212,27 @@ class Guard(ApiModel):
 
 
 class Sticky(ApiModel):
-    """Clients stay with the revision that they got first, as far as the weights stay the same."""
+    """Clients stay with their revision: by what a key of theirs ends in, or by a cookie that the gateway issues."""
 
-    cookie: str = Field(min_length=1, max_length=100, pattern=COOKIE_NAME, description="The cookie that says so.")
+    header: HeaderName | None = Field(None, description="The header with the key, for instance x-user-id.")
+    cookie: CookieName | None = Field(None, description="The cookie with the key.")
+    endings: Literal["Hex", "Decimal", "Alphanumeric", "Base64URL"] = Field(
+        "Hex", description="What the key ends in: two characters of these kinds, evenly spread; Hex when left out."
+    )
+    issued: CookieName | None = Field(
+        None, description="A cookie that the gateway issues: clients stay as far as the weights do. Traefik's own only."
+    )
+
+    @model_validator(mode="after")
+    def _one_key(self) -> "Sticky":
+        if len([name for name in STICKY if getattr(self, name) is not None]) != 1:
+            raise ValueError(
+                "sticky needs exactly one of header, cookie (a key that clients send) and issued (a cookie of the"
+                " gateway's)"
+            )
+        if self.issued is not None and "endings" in self.model_fields_set:
+            raise ValueError("endings belongs to header or cookie; a cookie that the gateway issues has none")
+        return self
 
 
 Day = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]

@@ -12,6 +12,7 @@ from modelrollout.backtest.source import Trial
 from modelrollout.core.evidence import counters
 from modelrollout.core.evidence.judge import Question, enter_step, judge, past_wanted
 from modelrollout.core.evidence.windows import Past, Reading, Series
+from modelrollout.core.sticky import by_key
 from modelrollout.core.strategies import steps_of
 
 SMOOTH: Final = 12
@@ -138,7 +139,7 @@ class _Replay:
                     readings=self._seen(analysis, end, index),
                     since=end,
                     next_weight=held.next_weight,
-                    weight=held.weight,
+                    weight=held.weight if by_key(self.trial.rollout.spec) is None else 0,
                     stage=self.trial.stage,
                 )
             )

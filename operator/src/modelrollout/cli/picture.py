@@ -12,6 +12,7 @@ from modelrollout.api.strategy import Comparer, Step
 from modelrollout.api.units import format_duration, parse_duration
 from modelrollout.core.automation import mode_of
 from modelrollout.core.capacity import NEAR, Pods, pods_for, share_of, weight_of
+from modelrollout.core.sticky import by_key, named
 from modelrollout.core.strategies import reports_only, steps_of
 from modelrollout.simulate.room import pods_at
 
@@ -54,7 +55,7 @@ def scenes(spec: Spec, name: str) -> tuple[Scene, ...]:
             made.append(Scene(f"before step {index + 1} of {len(steps)}: {step.name}", weight, pods, notes=(note,)))
             break
         weight = step.weight or weight
-        notes = [*_waits(spec, step), *_capacity(spec, step, pods)]
+        notes = [*_clients(spec, step), *_waits(spec, step), *_capacity(spec, step, pods)]
         if preview and weight == 0:
             notes.append(f"the Service {name}-preview reaches the candidate alone")
         made.append(
@@ -93,6 +94,17 @@ def _end(spec: Spec, steps: tuple[Step, ...]) -> Iterator[Scene]:
         yield Scene("after the guard", 100, Pods(0, replicas), names=new)
     else:
         yield Scene(f"{title}: promoted", 100, Pods(0, replicas), names=new, index=switch)
+
+
+def _clients(spec: Spec, step: Step) -> Iterator[str]:
+    """Say who is weighed where it is not each request."""
+    sticky, key = spec.strategy.sticky, by_key(spec)
+    if step.weight is None or sticky is None:
+        return
+    if key is not None:
+        yield f"per cent of clients, by what {named(key)} ends in; those without it stay with stable"
+    else:
+        yield f"the gateway's cookie {sticky.issued} keeps clients where they are, as far as the weights do"
 
 
 def _waits(spec: Spec, step: Step) -> Iterator[str]:

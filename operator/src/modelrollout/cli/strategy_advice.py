@@ -145,6 +145,12 @@ def _automation(spec: Spec) -> Advice:
             )
 
 
+def _sticky(spec: Spec) -> Advice:
+    sticky = spec.strategy.sticky
+    if sticky is not None and not any(0 < (step.weight or 0) < 100 for step in steps_of(spec)):
+        yield (*BASE, "sticky"), "no step has a weight below 100, so nothing is split that clients could stay with"
+
+
 def _schedule(spec: Spec) -> Advice:
     schedule = spec.strategy.schedule
     until = frozen_until(schedule, _SOME_MONDAY) if schedule is not None else None
@@ -158,5 +164,6 @@ PARTS: Final[tuple[Callable[[Spec], Advice], ...]] = (
     _shadows,
     _capacity,
     _automation,
+    _sticky,
     _schedule,
 )

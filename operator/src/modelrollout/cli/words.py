@@ -8,6 +8,7 @@ from modelrollout.api.strategy import Step
 from modelrollout.api.units import format_duration
 from modelrollout.cli import show
 from modelrollout.cli.view import View
+from modelrollout.core.sticky import by_key, named
 
 NUMBERS = 8
 """Numbers of a gate that are shown."""
@@ -32,14 +33,15 @@ def end(view: View) -> str | None:
 
 
 def beside(view: View) -> str:
-    """Say what the route does beside the weights: copies, and requests chosen by what they carry."""
+    """Say what the route does beside the weights: copies, requests chosen by what they carry, clients by their keys."""
     step = view.step
     if step is not None and step.shadow is not None:
         to = "the comparer" if step.shadow.comparer.enabled else "the candidate"
         return f"shadow {step.shadow.percent}% mirrored to {to}"
     if step is not None and step.match is not None:
         return f"{step.name} to the candidate"
-    return ""
+    key = by_key(view.spec) if view.spec is not None else None
+    return f"of clients, by {named(key)}" if key is not None and view.status.weights.candidate else ""
 
 
 def gate(view: View) -> GateStatus | None:

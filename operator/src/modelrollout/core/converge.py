@@ -19,8 +19,9 @@ from modelrollout.core.actions import (
 )
 from modelrollout.core.capacity import pods_for, share_of
 from modelrollout.core.draft import Draft
-from modelrollout.core.split import Split
+from modelrollout.core.split import Matched, Split
 from modelrollout.core.steps.gate import gate_id
+from modelrollout.core.sticky import by_key, weight_of
 
 
 def actions(draft: Draft, *, save: bool) -> list[Action]:
@@ -115,13 +116,21 @@ def _affordable(draft: Draft) -> dict[str, int]:
 def _carried(draft: Draft) -> Split:
     """Return what the route should say, less matches and copies that are new to a candidate without pods for them."""
     want, route, step = draft.split, draft.observed.route, draft.step
-    share = step.share if step is not None else 0
+    share = max(step.share if step is not None else 0, draft.status.weights.candidate)
     if draft.ready(draft.status.candidate) >= pods_for(draft.spec, share).candidate:
         return want
     said = route.split if route is not None else Split()
-    matched = want.matched if want.matched == said.matched else None
+    matched = said.matched if want.matched == said.matched or _grew(draft, said) else None
     copied = want.mirror is None or want.mirror == said.mirror or want.mirror.to != draft.status.candidate
     return replace(want, matched=matched, mirror=want.mirror if copied else None)
+
+
+def _grew(draft: Draft, said: Split) -> bool:
+    """Say whether a route gives the candidate some of the clients that it is to have: those never go back to stable."""
+    key, candidate, matched = by_key(draft.spec), draft.status.candidate, said.matched
+    if key is None or candidate is None or matched is None or matched != Matched(candidate, patterns=matched.patterns):
+        return False
+    return 0 < weight_of(key, candidate, matched.patterns) <= draft.status.weights.candidate
 
 
 def _route(draft: Draft) -> list[Action]:

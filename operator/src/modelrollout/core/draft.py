@@ -14,6 +14,7 @@ from modelrollout.core.evidence.stages import Stage
 from modelrollout.core.observed import Observed, Workload
 from modelrollout.core.settings import Settings
 from modelrollout.core.split import COMPARER, Matched, Mirror, Split
+from modelrollout.core.sticky import by_key, patterns
 from modelrollout.core.strategies import stage_among, steps_of
 
 HISTORY: Final = 30
@@ -98,7 +99,7 @@ class Draft:
         status, step = self.status, self.step
         if status.stable is None:
             return Split()
-        candidate, sticky = status.candidate, self.spec.strategy.sticky
+        candidate, weight = status.candidate, status.weights.candidate
         if candidate is None:
             return Split({status.stable: 100})
         mirror = matched = None
@@ -107,10 +108,15 @@ class Draft:
         if step is not None and step.match is not None:
             headers, cookies = (tuple(sorted(of.items())) for of in (step.match.headers, step.match.cookies))
             matched = Matched(candidate, headers, cookies)
-        if status.weights.candidate == 0:
+        key, sticky = by_key(self.spec), self.spec.strategy.sticky
+        if key is not None and 0 < weight < 100:
+            # Not requests but clients are weighed; those that send no key stay where they are.
+            matched = Matched(candidate, patterns=patterns(key, weight, candidate))
             return Split({status.stable: 100}, mirror, matched)
-        weights = {status.stable: status.weights.stable, candidate: status.weights.candidate}
-        return Split(weights, mirror, matched, sticky.cookie if sticky else None)
+        if weight == 0:
+            return Split({status.stable: 100}, mirror, matched)
+        weights = {status.stable: status.weights.stable, candidate: weight}
+        return Split(weights, mirror, matched, sticky.issued if sticky else None)
 
     @property
     def mirrored(self) -> bool:

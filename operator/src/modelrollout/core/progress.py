@@ -8,6 +8,7 @@ from modelrollout.api.units import parse_duration
 from modelrollout.core import automation, capacity, promotion, schedule, shadowing, steps
 from modelrollout.core.draft import Draft
 from modelrollout.core.evidence.judge import Question, enter_step, looked_at, unearned
+from modelrollout.core.sticky import by_key, named
 from modelrollout.core.strategies import first_weight, reports_only, stage_among
 
 
@@ -105,7 +106,7 @@ def _weigh_evidence(draft: Draft) -> None:
             verdicts=status.verdicts,
             readings=draft.observed.readings,
             since=status.window_end,
-            weight=status.weights.candidate,
+            weight=status.weights.candidate if by_key(draft.spec) is None else 0,
             next_weight=first_weight(draft.steps[status.step.index + 1 :]),
             stage=draft.stage,
         )
@@ -231,7 +232,8 @@ def _begin_step(draft: Draft, index: int, step: Step, evidence: str) -> None:
         verdicts=unearned(draft.spec.analysis, draft.status.verdicts, stage_among(draft.steps, step)),
     )
     if step.weight is not None:
-        made = f", made up of {capacity.made_of(draft.spec, after)}" if draft.by_number else ""
+        made, key = f", made up of {capacity.made_of(draft.spec, after)}" if draft.by_number else "", by_key(draft.spec)
+        made = f" of clients by {named(key)}" if key is not None else made
         text = f"{before}% -> {after}%{made} ({number}): {evidence or 'pods are ready'}"
         draft.move("Weight", draft.status.candidate, text)
     elif step.shadow is not None:

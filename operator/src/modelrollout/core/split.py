@@ -28,6 +28,8 @@ class Matched:
     headers: Pairs = ()
     """Name and exact value, sorted by name."""
     cookies: Pairs = ()
+    patterns: Pairs = ()
+    """Name of a header and pattern of its values (RE2, anchored), sorted by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Split:
     mirror: Mirror | None = None
     matched: Matched | None = None
     sticky: str | None = None
-    """Name of the cookie that keeps clients with their revision."""
+    """Name of the cookie that the gateway issues to keep clients with their revision."""
 
     @property
     def served(self) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ class Cluster:
     @property
     def weights(self) -> dict[str, int]:
         """Weights as written."""
-        return dict(self.split.weights)
+        return self.stage.weights(self.split)
 
     def _begin(self) -> None:
         stable, pods = self.stage.stable, self.stage.rollout.spec.replicas

@@ -10,11 +10,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from modelrollout.api.resource import ModelRollout
+from modelrollout.api.spec import Spec
 from modelrollout.api.status import Phase, Reason, Status, VerdictKind
 from modelrollout.api.units import parse_duration, parse_percent
 from modelrollout.core.actions import Plan, SaveStatus
 from modelrollout.core.evidence.judge import Judgement, Question, judge
 from modelrollout.core.evidence.metrics import traffic
+from modelrollout.core.sticky import by_key
 from modelrollout.core.strategies import steps_of
 
 FIRST: Final = 24
@@ -70,14 +72,16 @@ def possible(rollout: ModelRollout) -> bool:
     return known and plain and not timed
 
 
-def begun(status: Status) -> bool:
+def begun(status: Status, spec: Spec) -> bool:
     """Say whether a weight is being verified, with evidence of every metric."""
     step = status.step
     verified = step is not None and step.verified is not None and status.window_end is not None
     verdicts = status.verdicts
     running = status.phase is Phase.PROGRESSING and status.paused is None and status.skip_to is None
     seen = all(verdict.evidence for verdict in verdicts)
-    return running and verified and seen and any(traffic.settled(verdict.evidence) for verdict in verdicts)
+    # Nobody looks at the split of requests where clients are weighed.
+    settled = by_key(spec) is not None or any(traffic.settled(verdict.evidence) for verdict in verdicts)
+    return running and verified and seen and settled
 
 
 def stands(rollout: ModelRollout, made: Plan, found: list[Judgement], now: datetime) -> bool:

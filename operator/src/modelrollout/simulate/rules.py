@@ -87,7 +87,7 @@ class Rules:
             self._must(bool(ready.get(matched.revision)), "matched requests to a revision without pods")
 
     def _route(self, split: Split, made: Plan) -> None:
-        weights = dict(split.weights)
+        weights = self.cluster.stage.weights(split)
         self._beside(split)
         self._must(sum(weights.values()) == 100, "weights of the route do not sum to 100")
         self._must(set(weights) <= set(self.cluster.fleets), "a weight for a revision that does not exist")

@@ -177,7 +177,7 @@ class Run:
             return False
         first = grid.row(operator.ask - LAG + 1e-6) - 1
         rows = reach.rows(first, grid.row(limit - LAG + 1e-6) - 2)
-        if len(rows) < 2 or watch.since >= self._unix(operator.ask) or not leap.begun(status):
+        if len(rows) < 2 or watch.since >= self._unix(operator.ask) or not leap.begun(status, self.stage.rollout.spec):
             return False
         now = grid.instant(rows[-1]) + LAG
         undo = self.cluster.mark()

@@ -13,6 +13,7 @@ from modelrollout.core.plan import plan
 from modelrollout.core.revision import revision_of
 from modelrollout.core.settings import Settings
 from modelrollout.core.split import Matched, Split
+from modelrollout.core.sticky import by_key, named, weight_of
 from modelrollout.core.strategies import stage_at, steps_of
 from modelrollout.simulate.scenario import InvalidScenario, NewTemplate, Scenario, Version
 from modelrollout.simulate.traffic import PAIRED, Expected, Layout, compared, expected, layout
@@ -51,7 +52,12 @@ class Stage:
         return int(BEGIN.timestamp()) // window * window
 
     def matched(self, matched: Matched) -> float:
-        """Return the share of requests that a match takes: as the scenario says, else as its step expects."""
+        """Return the share of requests that a match takes: as the scenario says, else as its step expects.
+
+        Of clients by their keys it takes what their weight says: here all send one, and ask for as much.
+        """
+        if matched.patterns:
+            return self._weight(matched) / 100.0
         if self.scenario.matched is not None:
             return self.scenario.matched
         matches = (step.match for step in steps_of(self.rollout.spec) if step.match is not None)
@@ -62,6 +68,18 @@ class Stage:
             == (matched.headers, matched.cookies)
         )
         return next(shares, 0.0)
+
+    def weights(self, split: Split) -> dict[str, int]:
+        """Return revision to per cent of requests, or of clients where those are weighed by their keys."""
+        matched, weights = split.matched, dict(split.weights)
+        if matched is None or not matched.patterns:
+            return weights
+        weight = self._weight(matched)
+        return {**{one: share - share * weight // 100 for one, share in weights.items()}, matched.revision: weight}
+
+    def _weight(self, matched: Matched) -> int:
+        key = by_key(self.rollout.spec)
+        return 0 if key is None else weight_of(key, matched.revision, matched.patterns)
 
 
 def prepare(rollout: ModelRollout, scenario: Scenario) -> Stage:
@@ -110,6 +128,9 @@ def _assumed(spec: Spec, scenario: Scenario, metrics: Sequence[str]) -> Iterator
         shares = [f"{step.match.share}%" for step in steps if step.match is not None]
         if shares:
             yield f"as many requests match as the steps expect: {', '.join(shares)}"
+    key = by_key(spec)
+    if key is not None:
+        yield f"every client sends {named(key)} with an evenly spread ending, and as many requests as any other"
     if spec.strategy.schedule is not None:
         yield f"the new template is applied at about {BEGIN:%A, %H:%M} UTC"
 

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelrollout.adapters.routers.gateway_rules import rules_of, split_of
+from modelrollout.api.strategy import Sticky
 from modelrollout.core.split import COMPARER, Matched, Mirror, Split
+from modelrollout.core.sticky import patterns
 
 STABLE, CANDIDATE = "bbbbbbbbbb", "cccccccccc"
 Object = dict[str, Any]
@@ -23,8 +25,17 @@ def pairs(found: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(found.items()))
 
 
-MATCHES = st.none() | st.builds(Matched, st.just(CANDIDATE), HEADERS.map(pairs), COOKIES.map(pairs)).filter(
-    lambda one: bool(one.headers or one.cookies)
+KEYS = st.builds(
+    lambda key, weight: patterns(key, weight, CANDIDATE),
+    st.sampled_from([Sticky(header="X-User-Id"), Sticky(cookie="c|d", endings="Alphanumeric")]),
+    st.integers(1, 99),
+)
+MATCHES = (
+    st.none()
+    | st.builds(Matched, st.just(CANDIDATE), HEADERS.map(pairs), COOKIES.map(pairs)).filter(
+        lambda one: bool(one.headers or one.cookies)
+    )
+    | st.builds(Matched, st.just(CANDIDATE), patterns=KEYS)
 )
 SPLITS = st.builds(
     lambda share, mirror, matched: Split({STABLE: 100 - share, CANDIDATE: share}, mirror, matched),
@@ -86,7 +97,7 @@ def test_a_mirror_never_changes_what_users_get(split: Split) -> None:
 @settings(max_examples=150, deadline=None)
 def test_a_match_takes_the_requests_that_carry_all_of_it_and_no_other(split: Split, headers: dict[str, str]) -> None:
     matched = split.matched
-    if matched is None or matched.cookies:
+    if matched is None or matched.cookies or matched.patterns:
         return
     for base in BASES:
         _, before = rules_of("fraud", base, split, "before")
@@ -106,6 +117,16 @@ def test_a_header_that_the_rule_asks_for_itself_is_named() -> None:
     split = Split({STABLE: 100}, matched=Matched(CANDIDATE, (("x-region", "us"),)))
     with pytest.raises(ValueError, match="x-region"):
         rules_of("fraud", BASES[2], split, "before")
+
+
+def test_clients_by_their_keys_are_one_regular_expression_beside_what_the_rule_asks_for() -> None:
+    asked = patterns(Sticky(header="X-User-Id"), 20, CANDIDATE)
+    for base in BASES:
+        _, before = rules_of("fraud", base, Split({STABLE: 100}, matched=Matched(CANDIDATE, patterns=asked)), "before")
+        assert before is not None
+        for match in before["matches"]:
+            *_, added = match["headers"]
+            assert added == {"type": "RegularExpression", "name": "X-User-Id", "value": asked[0][1]}
 
 
 @pytest.mark.parametrize(

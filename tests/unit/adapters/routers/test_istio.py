@@ -12,7 +12,9 @@ from modelrollout.adapters.routers import istio_routes as http
 from modelrollout.adapters.routers.istio import IstioRouter, preview_service, virtual_service
 from modelrollout.api.patterns import COOKIE_NAME, HEADER_NAME
 from modelrollout.api.resource import ModelRollout, parse
+from modelrollout.api.strategy import Sticky
 from modelrollout.core.split import COMPARER, Matched, Mirror, Split
+from modelrollout.core.sticky import patterns
 from modelrollout.ports import TerminalError
 from tests.support.rollouts import document
 from tests.unit.adapters.routers.test_lookup import Idle
@@ -92,6 +94,7 @@ VALUES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=
 COOKIES = st.tuples(
     st.from_regex(COOKIE_NAME.strip("^$"), fullmatch=True), st.from_regex(r"[-!#-+./-:<-\[\]-~]{1,12}", fullmatch=True)
 )
+KEYS = st.sampled_from([Sticky(header="X-User-Id"), Sticky(cookie="u|id", endings="Base64URL")])
 
 
 @settings(max_examples=60, deadline=None)
@@ -107,6 +110,16 @@ def test_any_match_is_read_back_as_it_was_written(
     if not headers and not cookies:
         return
     before, after = virtual_service(rollout(), split, None)["spec"]["http"]
+    assert http.split_of("fraud", after, before) == split
+
+
+@settings(max_examples=30, deadline=None)
+@given(key=KEYS, weight=st.integers(1, 99))
+def test_clients_by_their_keys_are_read_back_as_they_were_written(key: Sticky, weight: int) -> None:
+    split = Split({STABLE: 100}, matched=Matched(CANDIDATE, patterns=patterns(key, weight, CANDIDATE)))
+    before, after = virtual_service(rollout(), split, None)["spec"]["http"]
+    ((name, asked),) = before["match"][0]["headers"].items()
+    assert (name, asked) == (split.matched.patterns[0][0].lower(), {"regex": split.matched.patterns[0][1]})
     assert http.split_of("fraud", after, before) == split
 
 
@@ -140,9 +153,9 @@ ADOPTED = {"virtualService": {"name": "shop", "rule": "model"}}
     ("one", "words"),
     [
         (
-            rollout(sticky={"cookie": "server"}),
-            "spec.strategy.sticky: router istio cannot keep clients with one revision: it splits each request anew; "
-            "remove sticky, or route by spec.traffic.traefik",
+            rollout(sticky={"issued": "server"}),
+            "spec.strategy.sticky.issued: router istio issues no cookies for weights: it splits each request anew; "
+            "write sticky.header or sticky.cookie: a key that clients send (or route by spec.traffic.traefik)",
         ),
         (
             rollout(steps=[{"match": {"headers": {"Cookie": "a=1"}, "cookies": {"b": "2"}}}]),
@@ -155,7 +168,7 @@ ADOPTED = {"virtualService": {"name": "shop", "rule": "model"}}
             "else owns; remove hostnames, and let a route of yours lead to the Service of the preview",
         ),
     ],
-    ids=["sticky", "header twice", "preview"],
+    ids=["issued", "header twice", "preview"],
 )
 def test_what_istio_cannot_do_is_refused(one: ModelRollout, words: str) -> None:
     with pytest.raises(TerminalError) as error:

@@ -68,8 +68,9 @@ def router(*raw: dict[str, Any]) -> ServiceRouter:
             "with a gateway (spec.traffic.gatewayAPI, istio or traefik)",
         ),
         (
-            rollout(sticky={"cookie": "server"}),
-            "spec.strategy.sticky: router service knows no cookies; remove sticky, or split with spec.traffic.traefik",
+            rollout(sticky={"cookie": "user"}),
+            "spec.strategy.sticky: router service cannot look at requests, and knows no clients; "
+            "remove sticky, or split with a gateway (spec.traffic.gatewayAPI, istio or traefik)",
         ),
         (
             rollout(traffic={"service": {"name": "fraud-preview"}}),

@@ -21,8 +21,10 @@ from modelrollout.adapters.routers.traefik_objects import (
 )
 from modelrollout.api.patterns import COOKIE_NAME, HEADER_NAME
 from modelrollout.api.resource import ModelRollout, parse
+from modelrollout.api.strategy import Sticky
 from modelrollout.api.traffic import Traefik
 from modelrollout.core.split import COMPARER, Matched, Mirror, Split
+from modelrollout.core.sticky import patterns
 from modelrollout.ports import TerminalError
 from tests.support.rollouts import document
 from tests.unit.adapters.routers.test_lookup import Idle
@@ -122,6 +124,16 @@ def test_any_match_is_read_back_as_it_was_written(
     assert read(split) == split
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    key=st.sampled_from([Sticky(header="X-User-Id"), Sticky(cookie="u|id", endings="Base64URL")]),
+    weight=st.integers(1, 99),
+)
+def test_clients_by_their_keys_are_read_back_as_they_were_written(key: Sticky, weight: int) -> None:
+    split = Split({STABLE: 100}, matched=Matched(CANDIDATE, patterns=patterns(key, weight, CANDIDATE)))
+    assert read(split) == split
+
+
 @pytest.mark.parametrize(
     ("main", "entry", "split"),
     [
@@ -149,13 +161,18 @@ def test_what_others_made_of_it_is_read_without_a_fault(main: Any, entry: Any, s
             "writes no IngressRoute; give spec.traffic.traefik.match, or use weight",
         ),
         (
+            rollout({}, sticky={"header": "x-user-id"}),
+            "ModelRollout shop/fraud: spec.strategy.sticky: router traefik cannot match where it writes no "
+            "IngressRoute; give spec.traffic.traefik.match, or write sticky.issued: a cookie that Traefik issues",
+        ),
+        (
             rollout({}, preview={"hostnames": ["p.example"]}),
             "ModelRollout shop/fraud: spec.traffic.preview.hostnames: router traefik makes no preview route where it "
             "writes no IngressRoute; give spec.traffic.traefik.match, or remove hostnames and let a route lead to the "
             "preview's Service",
         ),
     ],
-    ids=["match", "preview"],
+    ids=["match", "sticky", "preview"],
 )
 def test_what_needs_an_ingress_route_is_refused_without_one(one: ModelRollout, words: str) -> None:
     router = TraefikRouter(Api(Idle()), Routes(lambda _: None))

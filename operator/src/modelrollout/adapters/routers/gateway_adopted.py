@@ -11,6 +11,7 @@ from modelrollout.adapters.routers.features import Place
 from modelrollout.adapters.routers.gateway_own import KINDS
 from modelrollout.adapters.routers.gateway_rules import Object, rules_of, split_of
 from modelrollout.adapters.routers.owning import same
+from modelrollout.adapters.routers.refusing import asks_for
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import GatewayAPI, RuleRef
 from modelrollout.core.observed import Route
@@ -39,7 +40,7 @@ class AdoptedRoutes:
             except ValueError as error:
                 raise TerminalError(
                     f"ModelRollout {rollout.metadata.namespace}/{name}: {FIELD}: rule {ref.rule!r} of {gateway.kind} "
-                    f"{ref.name} matches header {error} itself; match another header in spec.strategy.steps"
+                    f"{ref.name} matches header {error} itself; match another header in {asks_for(split)}"
                 ) from None
 
         await self._adoption.write(KINDS[gateway.kind], rollout, ref, change, latch)

@@ -6,15 +6,15 @@ from typing import Final
 from modelrollout.adapters.kubernetes.cache import Routes
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.resources import GRPC_ROUTES, HTTP_ROUTES, Resource
-from modelrollout.adapters.routers.cookies import cookie_pattern
 from modelrollout.adapters.routers.features import Features, Place
 from modelrollout.adapters.routers.gateway_adopted import AdoptedRoutes
 from modelrollout.adapters.routers.gateway_own import OwnRoutes
-from modelrollout.adapters.routers.gateway_rules import COOKIE, LONGEST_VALUE
-from modelrollout.adapters.routers.refusing import PREVIEW, STICKY, asked, preview_hostnames, refusal, steps
+from modelrollout.adapters.routers.gateway_rules import LONGEST_VALUE
+from modelrollout.adapters.routers.refusing import PREVIEW, asked, check_issued, preview_hostnames, refusal, steps
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.strategy import Match
 from modelrollout.api.traffic import GatewayAPI
+from modelrollout.core.cookies import COOKIE, cookie_pattern
 from modelrollout.core.observed import Route
 from modelrollout.core.split import Split
 
@@ -41,9 +41,7 @@ class GatewayApiRouter:
     def check(self, rollout: ModelRollout) -> None:
         """Refuse what routes cannot say, and what the class of the gateways says that it cannot do."""
         gateway = _settings(rollout)
-        if rollout.spec.strategy.sticky is not None:
-            why = "cannot keep clients with one revision: no stable field of the Gateway API says so"
-            raise refusal(rollout, NAME, STICKY, why, "remove sticky, or route by spec.traffic.traefik")
+        check_issued(rollout, NAME, "issues no cookies: no stable field of the Gateway API says so")
         if gateway.route is not None and preview_hostnames(rollout):
             why = "makes no preview route beside a route that somebody else owns"
             remedy = "remove hostnames, and let a route of yours lead to the Service of the preview"

@@ -9,12 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from modelrollout.adapters.kubernetes.objects import SERVICE_PORT
-from modelrollout.adapters.routers.cookies import cookie_pattern, cookies_of
 from modelrollout.adapters.routers.owning import target_in
+from modelrollout.core.cookies import COOKIE, cookie_pattern, cookies_of
 from modelrollout.core.revision import object_name
 from modelrollout.core.split import Matched, Mirror, Pairs, Split
 
-COOKIE: Final = "cookie"
 LONGEST_VALUE: Final = 4096
 """Characters of a header's value in a match."""
 
@@ -83,6 +82,8 @@ def _headers(matched: Matched) -> Iterator[Object]:
         yield {"type": "Exact", "name": name, "value": value}
     if matched.cookies:
         yield {"type": "RegularExpression", "name": COOKIE, "value": cookie_pattern(matched.cookies)}
+    for name, value in matched.patterns:
+        yield {"type": "RegularExpression", "name": name, "value": value}
 
 
 def _narrowed(match: Mapping[str, Any], headers: list[Object]) -> Object:
@@ -106,12 +107,15 @@ def _matched_of(rollout: str, rule: Mapping[str, Any], before: Mapping[str, Any]
     revision = next((target for target in targets if target is not None), None)
     if revision is None:
         return None
-    cookies: Pairs = ()
-    for one in added:
-        if one.get("type") == "RegularExpression":
-            cookies = cookies_of(str(one["value"])) or ()
-    headers = tuple((str(one["name"]), str(one["value"])) for one in added if one.get("type") != "RegularExpression")
-    return Matched(revision, headers, cookies)
+    exact, patterns = _told(added, regular=False), _told(added, regular=True)
+    cookies = next((found for name, value in patterns if name == COOKIE and (found := cookies_of(value))), ())
+    rest = tuple(one for one in patterns if one != (COOKIE, cookie_pattern(cookies))) if cookies else patterns
+    return Matched(revision, exact, cookies, rest)
+
+
+def _told(headers: list[Object], *, regular: bool) -> Pairs:
+    kinds = (one for one in headers if (one.get("type") == "RegularExpression") is regular)
+    return tuple((str(one["name"]), str(one["value"])) for one in kinds)
 
 
 def _first_headers(rule: Mapping[str, Any]) -> list[Object]:

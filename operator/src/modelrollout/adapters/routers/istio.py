@@ -16,9 +16,10 @@ from modelrollout.adapters.kubernetes.resources import DESTINATION_RULES, VIRTUA
 from modelrollout.adapters.routers import istio_routes as http
 from modelrollout.adapters.routers.adoption import Adoption, own_name
 from modelrollout.adapters.routers.owning import Object, head, holds, latch_of, same
-from modelrollout.adapters.routers.refusing import STICKY, asked, preview_hostnames, refusal, steps
+from modelrollout.adapters.routers.refusing import asked, asks_for, check_issued, preview_hostnames, refusal, steps
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import Istio, RuleRef
+from modelrollout.core.cookies import COOKIE
 from modelrollout.core.observed import Route
 from modelrollout.core.revision import object_name
 from modelrollout.core.split import COMPARER, Split
@@ -45,17 +46,15 @@ class IstioRouter:
         """Nothing that `check` needs is in the cluster."""
 
     def check(self, rollout: ModelRollout) -> None:
-        """Refuse stickiness, a match that says of one header two things, and a preview beside a route of others."""
-        if rollout.spec.strategy.sticky is not None:
-            why = "cannot keep clients with one revision: it splits each request anew"
-            raise refusal(rollout, NAME, STICKY, why, "remove sticky, or route by spec.traffic.traefik")
+        """Refuse to issue cookies, a match that says two things of one header, a preview beside a route of others."""
+        check_issued(rollout, NAME, "issues no cookies for weights: it splits each request anew")
         if _settings(rollout).virtual_service is not None and preview_hostnames(rollout):
             why = "makes no preview route beside a VirtualService that somebody else owns"
             remedy = "remove hostnames, and let a route of yours lead to the Service of the preview"
             raise refusal(rollout, NAME, "spec.traffic.preview.hostnames", why, remedy)
         for place, step in steps(rollout, "match"):
             names = [name.lower() for name in step.match.headers] if step.match else []
-            names += [http.COOKIE] if step.match and step.match.cookies else []
+            names += [COOKIE] if step.match and step.match.cookies else []
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 why = f"cannot match header {twice[0]} twice"
                 raise refusal(rollout, NAME, place, why, "ask for each header once")
@@ -129,7 +128,7 @@ class IstioRouter:
             except ValueError as error:
                 raise TerminalError(
                     f"ModelRollout {rollout.metadata.namespace}/{name}: {FIELD}: route {ref.rule!r} of VirtualService "
-                    f"{ref.name} matches header {error} itself; match another header in spec.strategy.steps"
+                    f"{ref.name} matches header {error} itself; match another header in {asks_for(split)}"
                 ) from None
 
         await self._adoption.write(VIRTUAL_SERVICES, rollout, ref, change, latch)

@@ -2,15 +2,13 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from modelrollout.adapters.kubernetes.objects import SERVICE_PORT
-from modelrollout.adapters.routers.cookies import cookie_pattern, cookies_of
 from modelrollout.adapters.routers.owning import Object, target_in
+from modelrollout.core.cookies import COOKIE, cookie_pattern, cookies_of
 from modelrollout.core.revision import object_name
 from modelrollout.core.split import Matched, Mirror, Split
-
-COOKIE: Final = "cookie"
 
 
 def route(rollout: str, entry: Mapping[str, Any], split: Split) -> Object:
@@ -72,17 +70,18 @@ def _target(rollout: str, one: Mapping[str, Any]) -> str | None:
 
 
 def _both(match: Mapping[str, Any], matched: Matched) -> Object:
-    """Return a match that asks for what another does, and for our headers and cookies.
+    """Return a match that asks for what another does, and for our headers, cookies and patterns.
 
     Its name, which shows in access logs, keeps the headers as they were written: Istio wants them in lower case.
     """
     ours: Object = {name.lower(): {"exact": value} for name, value in matched.headers}
     if matched.cookies:
         ours[COOKIE] = {"regex": cookie_pattern(matched.cookies)}
+    ours |= {name.lower(): {"regex": pattern} for name, pattern in matched.patterns}
     theirs = match.get("headers") or {}
     if both := sorted(name for name in theirs if name.lower() in ours):
         raise ValueError(both[0])
-    named = ",".join(name for name, _ in matched.headers) or COOKIE
+    named = ",".join(name for name, _ in (*matched.headers, *matched.patterns)) or COOKIE
     return {**copy.deepcopy(dict(match)), "name": named, "headers": {**theirs, **ours}}
 
 
@@ -94,11 +93,13 @@ def _matched(rollout: str, before: Mapping[str, Any]) -> Matched | None:
     first = matches[0] if matches else {}
     headers = first.get("headers") or {}
     pattern = str((headers.get(COOKIE) or {}).get("regex", ""))
-    return Matched(targets[0], tuple(_headers(first, headers)), (cookies_of(pattern) or ()) if pattern else ())
+    cookies = (cookies_of(pattern) or ()) if pattern else ()
+    patterns = () if cookies else tuple(_headers(first, headers, "regex"))
+    return Matched(targets[0], tuple(_headers(first, headers, "exact")), cookies, patterns)
 
 
-def _headers(match: Mapping[str, Any], headers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _headers(match: Mapping[str, Any], headers: Mapping[str, Any], how: str) -> Iterator[tuple[str, str]]:
     for name in str(match.get("name", "")).split(","):
-        exact = (headers.get(name.lower()) or {}).get("exact")
-        if exact is not None:
-            yield name, str(exact)
+        value = (headers.get(name.lower()) or {}).get(how)
+        if value is not None:
+            yield name, str(value)

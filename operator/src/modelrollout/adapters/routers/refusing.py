@@ -5,6 +5,7 @@ from typing import Final, TypeVar
 
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.strategy import Step
+from modelrollout.core.split import Split
 from modelrollout.core.strategies import steps_of
 from modelrollout.ports import TerminalError
 
@@ -37,6 +38,19 @@ def steps(rollout: ModelRollout, kind: str) -> Iterator[tuple[str, Step]]:
         if step.kind == kind:
             place = f"steps[{index}]" if written else f"type {rollout.spec.strategy.type}"
             yield f"spec.strategy.{place} ({step.name})", step
+
+
+def check_issued(rollout: ModelRollout, router: str, why: str) -> None:
+    """Refuse a cookie that the gateway is to issue."""
+    sticky = rollout.spec.strategy.sticky
+    if sticky is not None and sticky.issued is not None:
+        remedy = "write sticky.header or sticky.cookie: a key that clients send (or route by spec.traffic.traefik)"
+        raise refusal(rollout, router, f"{STICKY}.issued", why, remedy)
+
+
+def asks_for(split: Split) -> str:
+    """Return the field by which a rollout asks for what a split matches."""
+    return STICKY if split.matched is not None and split.matched.patterns else "spec.strategy.steps"
 
 
 def preview_hostnames(rollout: ModelRollout) -> list[str]:

@@ -67,8 +67,8 @@ class ServiceRouter:
             )
             raise refusal(rollout, NAME, "spec.traffic.preview.hostnames", why, remedy)
         if strategy.sticky is not None:
-            remedy = "remove sticky, or split with spec.traffic.traefik"
-            raise refusal(rollout, NAME, STICKY, "knows no cookies", remedy)
+            remedy = "remove sticky, or split with a gateway (spec.traffic.gatewayAPI, istio or traefik)"
+            raise refusal(rollout, NAME, STICKY, "cannot look at requests, and knows no clients", remedy)
         for kind, cannot in (("shadow", "cannot mirror requests"), ("match", "cannot look at requests")):
             for place, _ in steps(rollout, kind):
                 remedy = "remove the step, or split with a gateway (spec.traffic.gatewayAPI, istio or traefik)"

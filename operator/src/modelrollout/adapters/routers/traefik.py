@@ -14,7 +14,7 @@ from modelrollout.adapters.kubernetes.owned import Owned
 from modelrollout.adapters.kubernetes.preview import preview_name
 from modelrollout.adapters.kubernetes.resources import INGRESS_ROUTES, TRAEFIK_SERVICES, Resource
 from modelrollout.adapters.routers.owning import Object, holds, latch_of, same
-from modelrollout.adapters.routers.refusing import asked, preview_hostnames, refusal, steps
+from modelrollout.adapters.routers.refusing import STICKY, asked, preview_hostnames, refusal, steps
 from modelrollout.adapters.routers.traefik_objects import (
     ingress_route,
     preview_route,
@@ -27,6 +27,7 @@ from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import Traefik
 from modelrollout.core.observed import Route
 from modelrollout.core.split import Split
+from modelrollout.core.sticky import by_key
 
 NAME: Final = "traefik"
 
@@ -46,9 +47,12 @@ class TraefikRouter:
         """Refuse what needs an IngressRoute of our own where there is none: the rules of others are theirs."""
         if _settings(rollout).match is not None:
             return
+        why = "cannot match where it writes no IngressRoute"
         for place, _ in steps(rollout, "match"):
-            why = "cannot match where it writes no IngressRoute"
             raise refusal(rollout, NAME, place, why, "give spec.traffic.traefik.match, or use weight")
+        if by_key(rollout.spec) is not None:
+            remedy = "give spec.traffic.traefik.match, or write sticky.issued: a cookie that Traefik issues"
+            raise refusal(rollout, NAME, STICKY, why, remedy)
         if preview_hostnames(rollout):
             why = "makes no preview route where it writes no IngressRoute"
             remedy = (
@@ -60,8 +64,12 @@ class TraefikRouter:
         """Write the objects; TerminalError where one of that name is somebody else's."""
         name = rollout.metadata.name
         entries = self._entries(rollout, split)
-        # A match ends with the first write, and begins with the last, when all that it leads past is in place.
-        ends = split.matched is None and self._find(INGRESS_ROUTES, rollout, name)
+        # A match ends with the first write, and begins with the last, when all that it leads past is in place. One
+        # whose requests stay where they are ends last too: they are not sent back to stable for a moment.
+        entry = self._find(INGRESS_ROUTES, rollout, name)
+        held = split_of(name, {}, {}, entry).matched
+        stays = held is not None and held.revision in split.served
+        ends = split.matched is None and entry and not stays
         if ends:
             await self._write_entries(rollout, entries)
         if split.mirror is not None:

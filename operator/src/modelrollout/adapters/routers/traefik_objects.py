@@ -13,10 +13,10 @@ from typing import Any, Final
 from modelrollout.adapters.kubernetes.objects import SERVICE_PORT
 from modelrollout.adapters.kubernetes.preview import preview_name
 from modelrollout.adapters.kubernetes.resources import INGRESS_ROUTES, TRAEFIK_SERVICES
-from modelrollout.adapters.routers.cookies import cookie_pattern, cookies_of
 from modelrollout.adapters.routers.owning import Object, head, target_in
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import Traefik
+from modelrollout.core.cookies import cookie_pattern, cookies_of
 from modelrollout.core.revision import object_name
 from modelrollout.core.split import Matched, Mirror, Pairs, Split
 
@@ -132,6 +132,8 @@ def _conditions(matched: Matched) -> Iterator[str]:
         yield f"Header({_text(name)}, {_text(value)})"
     if matched.cookies:
         yield f"HeaderRegexp({_text('Cookie')}, {_text(cookie_pattern(matched.cookies))})"
+    for name, pattern in matched.patterns:
+        yield f"HeaderRegexp({_text(name)}, {_text(pattern)})"
 
 
 def _matched(rollout: str, routes: list[Mapping[str, Any]]) -> Matched | None:
@@ -144,10 +146,14 @@ def _matched(rollout: str, routes: list[Mapping[str, Any]]) -> Matched | None:
         return None
     ours = str(before.get("match", "")).removeprefix(f"({after.get('match', '')})")
     headers: list[tuple[str, str]] = []
+    patterns: list[tuple[str, str]] = []
     cookies: Pairs = ()
-    for function, name, value in _CONDITION.findall(ours):
+    for function, *texts in _CONDITION.findall(ours):
+        name, value = map(json.loads, texts)
         if function == "Header":
-            headers.append((json.loads(name), json.loads(value)))
+            headers.append((name, value))
+        elif name == "Cookie" and (found := cookies_of(value)):
+            cookies = found
         else:
-            cookies = cookies_of(json.loads(value)) or ()
-    return Matched(targets[0], tuple(headers), cookies)
+            patterns.append((name, value))
+    return Matched(targets[0], tuple(headers), cookies, tuple(patterns))

@@ -33,7 +33,8 @@ class Question:
     next_weight: int
     """The weight to be earned, in per cent."""
     weight: int
-    """The candidate's weight now; 0 in a shadow, and where requests reach it by what they carry."""
+    """The candidate's weight now; 0 in a shadow, and where requests reach it by what they carry: a share of clients is
+    no share of requests, so nothing can be said of their split."""
     stage: Stage | None = None
     """Where a rollout with a shadow is."""
 

@@ -158,7 +158,8 @@ def provider_error(error: str) -> str:
 def no_traffic(verdict: Verdict, weight: int) -> str:
     """Say that the candidate gets no requests."""
     if verdict.candidate.requests == 0:
-        return f"no request reached the candidate at {weight}% yet; send traffic, or check the gateway"
+        at = f" at {weight}%" if weight else ""
+        return f"no request reached the candidate{at} yet; send traffic, or check the gateway"
     return f"no request reaches the candidate any more; so far {counts(verdict)}"
 
 

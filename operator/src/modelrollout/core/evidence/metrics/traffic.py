@@ -3,6 +3,9 @@
 Where it does not, something other than the route decides who answers, and every comparison may be skewed. Always on,
 beside the test that counts requests anyway; it holds the traffic where it is and never rolls back.
 
+Not where clients are weighed by their keys and not requests (core.sticky): some ask more often than others, some send
+no key, and a share of requests that is not the weight is nobody's fault.
+
 The null is a share within a tolerance around the weight, tested on the totals of the step, on both sides.
 """
 

@@ -5,21 +5,34 @@ order is spelled out. They are anchored, so it makes no difference whether a gat
 """
 
 import re
+from collections.abc import Iterable
 from itertools import permutations
 from typing import Final
 
 from modelrollout.core.split import Pairs
 
+COOKIE: Final = "cookie"
+"""The header."""
 _BEGIN: Final = r"^(?:.*;\s*)?(?:"
 _BETWEEN: Final = r"\s*;(?:.*;)?\s*"
 _END: Final = r")\s*(?:;.*)?$"
 _SPECIAL: Final = re.compile(r"([\\.+*?()|\[\]{}^$])")
 
 
+def among_cookies(patterns: Iterable[str]) -> str:
+    """Return the pattern of Cookie headers in which one of these stands where a cookie does: `name=value`."""
+    return _BEGIN + "|".join(patterns) + _END
+
+
+def literal(text: str) -> str:
+    """Return the pattern of a text itself."""
+    return _SPECIAL.sub(r"\\\1", text)
+
+
 def cookie_pattern(cookies: Pairs) -> str:
     """Return the pattern of Cookie headers that carry all of these cookies; names and values are taken literally."""
-    pairs = [_SPECIAL.sub(r"\\\1", f"{name}={value}") for name, value in cookies]
-    return _BEGIN + "|".join(_BETWEEN.join(order) for order in permutations(pairs)) + _END
+    pairs = [literal(f"{name}={value}") for name, value in cookies]
+    return among_cookies(_BETWEEN.join(order) for order in permutations(pairs))
 
 
 def cookies_of(pattern: str) -> Pairs | None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelrollout.adapters.routers.cookies import cookie_pattern, cookies_of
 from modelrollout.api.patterns import COOKIE_NAME
+from modelrollout.core.cookies import cookie_pattern, cookies_of
 from modelrollout.core.split import Pairs
 
 
