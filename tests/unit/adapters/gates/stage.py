@@ -102,6 +102,7 @@ class Stage:
     changed: asyncio.Event
     calls: list[str]
     """Paths asked of the API server."""
+    api: Api
 
     @property
     def result(self) -> GateResult:
@@ -168,7 +169,7 @@ async def stage(folder: Path, *, allow: bool = True, pace: Pace = QUICK) -> Asyn
         async with await Api.connect(str(folder / "kubeconfig")) as api:
             keeper = GateKeeper(api, lambda _: changed.set(), allow=[hook.url] if allow else [], pace=pace)
             try:
-                yield Stage(keeper, hook, objects, changed, calls)
+                yield Stage(keeper, hook, objects, changed, calls, api)
             finally:
                 keeper.forget(KEY)
                 # Else a server waits for a question that nobody waits for.

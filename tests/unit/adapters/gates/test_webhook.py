@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from modelrollout.adapters.gates.addresses import Allowed, NotAllowed, inner
-from modelrollout.adapters.gates.case import Pace
+from modelrollout.adapters.gates.case import Case, Look, Pace
+from modelrollout.adapters.gates.webhook import WebhookCheck
 from modelrollout.api.status import GateState
 from modelrollout.ports import TerminalError
 from tests.unit.adapters.gates.stage import CANDIDATE, KEY, STABLE, Stage, opening, rollout, stage, until
@@ -62,10 +63,9 @@ async def test_what_a_hook_is_asked(tmp_path: Path) -> None:
         ((200, '{"verdict": "Pass", "message": "fine\\nthen"}'), GateState.PASSED, "fine then"),
         ((200, '{"verdict": "Fail", "message": "AUC fell"}'), GateState.FAILED, "AUC fell"),
         ((200, '{"verdict": "Fail"}'), GateState.FAILED, "the hook says Fail"),
-        ((422, "no such model"), GateState.FAILED, "HTTP 422: no such model"),
+        ((422, '{"verdict": "Fail"}'), GateState.FAILED, "HTTP 422: the hook says Fail"),
         ((409, '{"verdict": "Fail", "message": "frozen"}'), GateState.FAILED, "HTTP 409: frozen"),
-        ((400, "x" * 5000), GateState.FAILED, "HTTP 400: " + "x" * 297 + "..."),
-        (404, GateState.FAILED, "HTTP 404"),
+        ((404, '{"verdict": "fail", "message": "no such model"}'), GateState.FAILED, "HTTP 404: no such model"),
     ],
     ids=str,
 )
@@ -85,6 +85,19 @@ async def test_verdicts(tmp_path: Path, answer: Any, state: GateState, message: 
         ((302, "", {"Location": "/elsewhere"}), "name the URL that it leads to (HTTP 302)"),
         (503, "the hook: HTTP 503, after 1 try"),
         ((200, "x" * 100_000), "answer is larger than 65536 bytes"),
+        (404, "webhook.url: the hook knows nothing at this URL; correct it (HTTP 404)"),
+        ((404, "<h1>Not found</h1>"), "correct it (HTTP 404: <h1>Not found</h1>)"),
+        (410, "the hook knows nothing at this URL"),
+        (405, "the hook takes no POST at this URL"),
+        (401, "the hook does not let the operator in; let it, or sign the body (secret) (HTTP 401)"),
+        (403, "the hook does not let the operator in"),
+        (407, "the hook is behind a proxy that wants a credential"),
+        (421, "the hook: HTTP 421, after 1 try"),
+        (429, "the hook: HTTP 429, after 1 try"),
+        ((422, "field required: team"), 'answer with {"verdict": "Fail"} (HTTP 422: field required: team)'),
+        ((400, "x" * 5000), "(HTTP 400: " + "x" * 117 + "...)"),
+        ((409, '{"verdict": "Pass"}'), 'where the model is not to go on, answer with {"verdict": "Fail"} (HTTP 409'),
+        ((503, '{"verdict": "Fail"}'), "the hook: HTTP 503, after 1 try"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -147,6 +160,36 @@ async def test_a_hook_that_waits_is_asked_again(tmp_path: Path) -> None:
         found = await s.until(lambda result: result.message == "at 90 %")
         assert (found.state, found.numbers) == (GateState.RUNNING, {"done": 90.0})
         assert (await s.over()).state is GateState.PASSED
+
+
+@pytest.mark.parametrize(
+    ("asked", "waits"),
+    [("1", 30.0), ("120", 120.0), ("86400", 300.0), ("-5", 30.0), ("0", 30.0), ("soon", 30.0), ("nan", 30.0)],
+)
+@pytest.mark.parametrize("code", [429, 503])
+async def test_a_busy_hook_says_when_to_come_back_within_bounds(
+    tmp_path: Path, code: int, asked: str, waits: float
+) -> None:
+    async with stage(tmp_path) as s:
+        s.hook.says((code, "", {"Retry-After": asked}))
+        found = await looked(s, retries=0)
+        assert (found.state, found.again) == (GateState.ERROR, waits)
+
+
+@pytest.mark.parametrize(("asked", "waits"), [("0", 0.5), ("-1", 0.5), ("7", 7.0), ("86400", 300.0), ("soon", 10.0)])
+async def test_a_hook_that_waits_says_when_within_bounds(tmp_path: Path, asked: str, waits: float) -> None:
+    async with stage(tmp_path) as s:
+        s.hook.says((202, "", {"Retry-After": asked}))
+        found = await looked(s)
+        assert (found.state, found.again) == (GateState.RUNNING, waits)
+
+
+async def looked(s: Stage, **more: Any) -> Look:
+    """Return what one look at the hook finds, at the operator's own pace."""
+    case = Case(s.api, rollout(), opening(gate(s, **more)), Pace())
+    webhook = case.gate.gate.webhook
+    assert webhook is not None
+    return await WebhookCheck(case, webhook, [s.hook.url]).look()
 
 
 async def test_a_slow_hook_is_not_waited_for(tmp_path: Path) -> None:

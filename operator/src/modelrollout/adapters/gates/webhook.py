@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -28,8 +28,21 @@ from modelrollout.ports import TerminalError
 SIGNATURE: Final = "X-Modelrollout-Signature"
 KEY: Final = "Idempotency-Key"
 MOST_BYTES: Final = 65536
-_LATER: Final = frozenset({408, 425, 429})
+SHOWN: Final = 120
+"""Characters of an answer that is no verdict."""
+_LATER: Final = frozenset({408, 421, 425, 429})
 """Refusals that speak of the moment, not of the model."""
+_NOT_THERE: Final = "knows nothing at this URL; correct it"
+_NOT_LET_IN: Final = "does not let the operator in; let it, or sign the body (secret)"
+_REFUSALS: Final[Mapping[int, str]] = {
+    401: _NOT_LET_IN,
+    403: _NOT_LET_IN,
+    404: _NOT_THERE,
+    405: "takes no POST at this URL; correct it",
+    407: "is behind a proxy that wants a credential; name a URL that needs none",
+    410: _NOT_THERE,
+}
+_NO_VERDICT: Final = 'refuses the question; where the model is not to go on, answer with {"verdict": "Fail"}'
 
 
 class WebhookCheck:
@@ -86,8 +99,7 @@ class WebhookCheck:
         self._failures = 0
         found = said(answer.content)
         if code >= 400:
-            text = (found.message if found else "") or one_line(answer.content.decode(errors="replace"))
-            return Look(GateState.FAILED, f"HTTP {code}: {text}" if text else f"HTTP {code}")
+            return self._refused(answer, found)
         if code >= 300:
             return self._wrong(code, "redirects, which is not followed; name the URL that it leads to")
         if code == httpx.codes.ACCEPTED or (found is not None and found.verdict == "Wait"):
@@ -100,13 +112,22 @@ class WebhookCheck:
         message = found.message or ("" if passed else "the hook says Fail")
         return Look(GateState.PASSED if passed else GateState.FAILED, message, found.numbers)
 
+    def _refused(self, answer: Answer, found: Said | None) -> Look:
+        """Read a refusal: only one that says Fail speaks of the model, any other of the URL, the caller or a proxy."""
+        code = answer.status
+        if found is not None and found.verdict == "Fail":
+            return Look(GateState.FAILED, f"HTTP {code}: {found.message or 'the hook says Fail'}", found.numbers)
+        text = one_line(answer.content.decode(errors="replace"), SHOWN)
+        return self._wrong(code, _REFUSALS.get(code, _NO_VERDICT), text)
+
     def _wait(self, found: Said, again: float | None) -> Look:
         pace = self._case.pace
-        again = pace.wait if again is None else min(again, pace.longest_wait)
+        # Never at once, whatever a hook asks for: it would be asked without a pause.
+        again = pace.wait if again is None else min(max(again, pace.first), pace.longest_wait)
         return Look(GateState.RUNNING, found.message, found.numbers, again)
 
-    def _wrong(self, code: int, what: str) -> Look:
-        words = self._case.wrong("url", f"the hook {what} (HTTP {code})")
+    def _wrong(self, code: int, what: str, text: str = "") -> Look:
+        words = self._case.wrong("url", f"the hook {what} (HTTP {code}{f': {text}' if text else ''})")
         return Look(GateState.ERROR, words, again=self._case.pace.error)
 
     def _failed(self, why: str, again: float | None = None) -> Look:
@@ -115,7 +136,8 @@ class WebhookCheck:
         pace = self._case.pace
         if self._failures > self._gate.retries:
             tries = "try" if self._failures == 1 else "tries"
-            return Look(GateState.ERROR, f"the hook: {why}, after {self._gate.retries + 1} {tries}", again=pace.error)
+            later = min(max(again or 0.0, pace.error), max(pace.longest_wait, pace.error))
+            return Look(GateState.ERROR, f"the hook: {why}, after {self._gate.retries + 1} {tries}", again=later)
         wait = pace.after(self._failures)
         return Look(GateState.RUNNING, "", again=wait if again is None else min(max(again, wait), pace.longest_wait))
 
