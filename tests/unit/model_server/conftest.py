@@ -10,6 +10,7 @@ from model_server.app import App
 from model_server.engine import State
 from model_server.model import built_in
 from model_server.settings import Settings
+from tests.support.requests import for_two_rows
 
 Client = Callable[..., httpx.AsyncClient]
 
@@ -33,5 +34,4 @@ async def client() -> AsyncIterator[Client]:
 @pytest.fixture
 def body() -> dict[str, Any]:
     """Return a good request for two rows."""
-    data = [950.0, 3.0, 5.0, 4.0, 20.0, 12.0, 900.0, 1.0]
-    return {"inputs": [{"name": "features", "shape": [2, 4], "datatype": "FP64", "data": data}]}
+    return for_two_rows()

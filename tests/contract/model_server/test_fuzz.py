@@ -3,19 +3,17 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.unit.model_server.test_process import Process
-from tests.unit.model_server.test_process import start as start  # noqa: PLC0414
+from tests.contract.model_server.process import Start
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
 @pytest.mark.timeout(300)  # the first time schemathesis is installed, in an environment of its own
-def test_every_answer_is_one_that_the_description_knows(start: Callable[..., Process], tmp_path: Path) -> None:
+def test_every_answer_is_one_that_the_description_knows(start: Start, tmp_path: Path) -> None:
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if not uv:
         pytest.skip("uv is not installed")

@@ -2,15 +2,14 @@
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Iterator
 from http.client import HTTPResponse
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.unit.model_server.test_process import Process
-from tests.unit.model_server.test_process import start as start  # noqa: PLC0414
+from tests.contract.model_server.process import Start, starting
 
 AT_ONCE, APPLICATION = "/v2/models/fraud/infer", "/v2/models/fraud/versions/1/infer"
 Answers = list[tuple[int, dict[str, str], bytes]]
@@ -42,12 +41,18 @@ def ask(address: str, *pieces: bytes, answers: int = 1) -> Answers:
     return found
 
 
-@pytest.fixture
-def served(start: Callable[..., Process]) -> str:
+def address_of(start: Start) -> str:
     server = start(DRAIN_S="0", MAX_BODY_BYTES="5000")
     address = server.listening()
     server.wait_for("is ready")
     return address
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[str]:
+    """Yield the address of a server that tests of connections share."""
+    with starting() as start:
+        yield address_of(start)
 
 
 def contents(body: dict[str, Any]) -> list[bytes]:
@@ -65,7 +70,8 @@ def contents(body: dict[str, Any]) -> list[bytes]:
     return [*(json.dumps(each).encode() for each in documents), b"", b"{", b" " * 5001]
 
 
-def test_both_ways_give_the_same_answers_and_counts(served: str, body: dict[str, Any]) -> None:
+def test_both_ways_give_the_same_answers_and_counts(start: Start, body: dict[str, Any]) -> None:
+    served = address_of(start)  # whose counters are those of this test alone
     for content in contents(body):
         header = "X-Request-Id: mine"
         (one,), (other,) = (ask(served, request(path, content, header)) for path in (AT_ONCE, APPLICATION))

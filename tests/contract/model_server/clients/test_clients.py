@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.unit.model_server.clients.conftest import Served
+from tests.contract.model_server.clients.conftest import Served
 
 CLIENT = Path(__file__).with_name("mlserver_client.py")
 

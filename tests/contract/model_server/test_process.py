@@ -7,66 +7,22 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.contract.model_server.process import SOURCE, Start
+
 INFER = "/v2/models/fraud/infer"
-SOURCE = Path(__file__).resolve().parents[3] / "model-server" / "src"
-
-
-class Process:
-    """A running server; `wait_for` follows its log, so that no test has to sleep."""
-
-    def __init__(self, **environ: str) -> None:
-        env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1", "PORT": "0", **environ}
-        self.popen = subprocess.Popen(
-            [sys.executable, "-m", "model_server"], env=env, stderr=subprocess.PIPE, text=True, encoding="utf-8"
-        )
-        self.seen: list[str] = []
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        assert self.popen.stderr is not None
-        for line in self.popen.stderr:
-            self.seen.append(line)
-            if found := re.search(pattern, line):
-                return found
-        raise AssertionError(f"the server ended without saying {pattern!r}: {self.seen}")
-
-    def listening(self) -> str:
-        port = self.wait_for(r"listening on port (\d+)")[1]
-        return f"127.0.0.1:{port}"
-
-    def end(self) -> int:
-        return self.popen.wait()
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Process]]:
-    processes: list[Process] = []
-
-    def run(**environ: str) -> Process:
-        processes.append(Process(**environ))
-        return processes[-1]
-
-    yield run
-    for process in processes:
-        process.popen.kill()
-        process.popen.wait()
-        assert process.popen.stderr is not None
-        process.popen.stderr.close()
 
 
 def in_flight(address: str) -> bool:
     return "\nmodel_server_requests_in_flight 1.0\n" in httpx.get(f"http://{address}/metrics").text
 
 
-def test_sigterm_drains_and_new_connections_are_still_served(
-    start: Callable[..., Process], body: dict[str, Any]
-) -> None:
+def test_sigterm_drains_and_new_connections_are_still_served(start: Start, body: dict[str, Any]) -> None:
     server = start(DRAIN_S="3600")
     address = server.listening()
     server.wait_for("is ready")
@@ -82,7 +38,7 @@ def test_sigterm_drains_and_new_connections_are_still_served(
     assert server.end() == 0
 
 
-def test_the_drain_ends_by_itself(start: Callable[..., Process]) -> None:
+def test_the_drain_ends_by_itself(start: Start) -> None:
     server = start(DRAIN_S="0.05")
     server.wait_for("is ready")
     server.popen.send_signal(signal.SIGTERM)
@@ -90,7 +46,7 @@ def test_the_drain_ends_by_itself(start: Callable[..., Process]) -> None:
     assert server.end() == 0
 
 
-def test_a_request_in_flight_is_finished(start: Callable[..., Process], body: dict[str, Any]) -> None:
+def test_a_request_in_flight_is_finished(start: Start, body: dict[str, Any]) -> None:
     server = start(DRAIN_S="0")
     address = server.listening()
     server.wait_for("is ready")
@@ -111,7 +67,7 @@ def test_a_request_in_flight_is_finished(start: Callable[..., Process], body: di
     assert server.end() == 0
 
 
-def test_a_model_that_is_loading_is_live_but_not_ready(start: Callable[..., Process], body: dict[str, Any]) -> None:
+def test_a_model_that_is_loading_is_live_but_not_ready(start: Start, body: dict[str, Any]) -> None:
     server = start(START_DELAY_S="3600", DRAIN_S="0")
     address = server.listening()
     assert httpx.get(f"http://{address}/v2/health/live").status_code == 200
@@ -134,23 +90,21 @@ def test_a_model_that_is_loading_is_live_but_not_ready(start: Callable[..., Proc
         ({"MODEL_SHA256": "0" * 64, "MODEL_URI": str(SOURCE / "model_server" / "data")}, "its SHA-256 is", 3),
     ],
 )
-def test_it_ends_with_a_code_and_a_reason(
-    start: Callable[..., Process], environ: dict[str, str], said: str, code: int
-) -> None:
+def test_it_ends_with_a_code_and_a_reason(start: Start, environ: dict[str, str], said: str, code: int) -> None:
     server = start(**environ)
     server.wait_for(re.escape(said))
     assert server.end() == code
     assert not any("Traceback" in line for line in server.seen)
 
 
-def test_a_port_in_use_is_one_line(start: Callable[..., Process]) -> None:
+def test_a_port_in_use_is_one_line(start: Start) -> None:
     port = start().listening().split(":")[1]
     second = start(PORT=port)
     second.wait_for(f"PORT={port}: cannot listen there")
     assert second.end() == 2
 
 
-def test_the_log_is_written_before_the_end(start: Callable[..., Process], body: dict[str, Any], tmp_path: Path) -> None:
+def test_the_log_is_written_before_the_end(start: Start, body: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     server = start(PREDICTION_LOG=str(path), PREDICTION_LOG_SAMPLE="1", DRAIN_S="0")
     address = server.listening()
@@ -169,7 +123,7 @@ def test_no_library_of_an_extra_is_imported_without_need() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_label_finds_the_pod_that_made_its_prediction(start: Callable[..., Process], body: dict[str, Any]) -> None:
+def test_a_label_finds_the_pod_that_made_its_prediction(start: Start, body: dict[str, Any]) -> None:
     maker = start(DRAIN_S="0")
     made_by = maker.listening()
     maker.wait_for("is ready")
@@ -188,7 +142,7 @@ def test_a_label_finds_the_pod_that_made_its_prediction(start: Callable[..., Pro
     assert 'model_server_feedback_total{result="unknown"} 1.0' in counted["other"]
 
 
-def test_a_peer_that_is_gone_knew_no_label(start: Callable[..., Process]) -> None:
+def test_a_peer_that_is_gone_knew_no_label(start: Start) -> None:
     gone = start(DRAIN_S="0")
     address = gone.listening()
     gone.wait_for("is ready")
@@ -201,7 +155,7 @@ def test_a_peer_that_is_gone_knew_no_label(start: Callable[..., Process]) -> Non
     assert answer.json()["unknown"] == 1
 
 
-def test_answers_of_every_form_arrive_whole(start: Callable[..., Process], body: dict[str, Any]) -> None:
+def test_answers_of_every_form_arrive_whole(start: Start, body: dict[str, Any]) -> None:
     server = start(DRAIN_S="0")
     address = server.listening()
     server.wait_for("is ready")
