@@ -15,14 +15,16 @@ from modelrollout.adapters.kubernetes.resources import SERVICES, Resource
 from modelrollout.adapters.routers import Routers
 from modelrollout.api.base import NAME_LABEL, REVISION_LABEL
 from modelrollout.api.resource import ModelRollout, parse
+from modelrollout.api.strategy import Sticky
 from modelrollout.core.observed import Route
 from modelrollout.core.split import COMPARER, Matched, Mirror, Split
+from modelrollout.core.sticky import patterns
 from modelrollout.ports import Key
 from tests.support.kube import Kube, KubeError, Object
 from tests.support.rollouts import document, rollout_in
 
 STABLE, CANDIDATE = "bbbbbbbbbb", "cccccccccc"
-MIRROR, MATCH, STICKY = "mirror", "match", "sticky"
+MIRROR, MATCH, STICKY, ISSUED = "mirror", "match", "sticky", "issued"
 """What a router may be able to do beside weights."""
 
 FEATURES: Final[Mapping[str, tuple[Split, ...]]] = {
@@ -38,14 +40,20 @@ FEATURES: Final[Mapping[str, tuple[Split, ...]]] = {
         Split({STABLE: 100}, matched=Matched(CANDIDATE, cookies=(("a|b", "1"), ("group", "beta")))),
         Split({STABLE: 100}, matched=Matched(CANDIDATE, (("X-Canary", "yes"),), (("a", "1"), ("b", "2"), ("c", "3")))),
     ),
-    STICKY: (Split({STABLE: 50, CANDIDATE: 50}, sticky="server"),),
+    STICKY: tuple(
+        Split({STABLE: 100}, matched=Matched(CANDIDATE, patterns=patterns(key, weight, CANDIDATE)))
+        for key in (Sticky(header="X-User-Id"), Sticky(cookie="u|id", endings="Base64URL"))
+        for weight in (1, 50, 99)
+    ),
+    ISSUED: (Split({STABLE: 50, CANDIDATE: 50}, sticky="server"),),
 }
 """Splits that only a router with that feature can write."""
 
 STRATEGIES: Final[Mapping[str, Object]] = {
     MIRROR: {"steps": [{"pause": {}}, {"shadow": {"percent": 20}}, {"switch": {}}]},
     MATCH: {"steps": [{"pause": {}}, {"match": {"headers": {"X-Canary": "yes"}}}, {"switch": {}}]},
-    STICKY: {"sticky": {"cookie": "server"}, "steps": [{"weight": 50}]},
+    STICKY: {"sticky": {"cookie": "user"}, "steps": [{"weight": 50}]},
+    ISSUED: {"sticky": {"issued": "server"}, "steps": [{"weight": 50}]},
 }
 """Strategies that ask for a feature, in their second step if in one."""
 

@@ -4,7 +4,7 @@ import copy
 from typing import Any, Final
 
 from modelrollout.adapters.kubernetes.resources import GRPC_ROUTES, HTTP_ROUTES, Resource
-from tests.contract.routers.case import MATCH, MIRROR, Case, Edit, Setting
+from tests.contract.routers.case import MATCH, MIRROR, STICKY, Case, Edit, Setting
 from tests.support.kube import Object
 
 PARENTS: Final = [{"name": "public", "namespace": "gateway", "sectionName": "web"}, {"name": "internal"}]
@@ -147,7 +147,7 @@ def _cases(resource: Resource) -> tuple[Case, ...]:
     own = {"kind": kind, "parentRefs": PARENTS, "hostnames": ["fraud.example.com"]}
     if kind == "HTTPRoute":
         own["pathPrefix"] = "/v1"
-    can, theirs = frozenset({MIRROR, MATCH}), {"parentRefs": THEIR_PARENTS, "rules": _their_rules(kind)}
+    can, theirs = frozenset({MIRROR, MATCH, STICKY}), {"parentRefs": THEIR_PARENTS, "rules": _their_rules(kind)}
     owned = Case(
         name=f"{kind} of our own",
         router="gatewayAPI",

@@ -4,7 +4,7 @@ import copy
 from typing import Final
 
 from modelrollout.adapters.kubernetes.resources import VIRTUAL_SERVICES
-from tests.contract.routers.case import MATCH, MIRROR, Case, Edit
+from tests.contract.routers.case import MATCH, MIRROR, STICKY, Case, Edit
 from tests.support.kube import Object
 
 
@@ -108,7 +108,7 @@ CASES: Final = (
         traffic={"istio": {"hosts": HOSTS, "gateways": ["gateway/public", "mesh"]}},
         resource=VIRTUAL_SERVICES,
         theirs={"hosts": ["theirs.example.com"], "http": [{"route": [_to("theirs")]}]},
-        can=frozenset({MIRROR, MATCH}),
+        can=frozenset({MIRROR, MATCH, STICKY}),
         edits=OWN_EDITS,
         previews=True,
         kept=lambda spec: {key: value for key, value in spec.items() if key not in ("hosts", "gateways", "http")},
@@ -119,7 +119,7 @@ CASES: Final = (
         traffic={"istio": {"hosts": HOSTS, "gateways": ["gateway/public"], "trafficPolicy": POLICY}},
         resource=VIRTUAL_SERVICES,
         theirs={"hosts": ["theirs.example.com"], "http": [{"route": [_to("theirs")]}]},
-        can=frozenset({MIRROR, MATCH}),
+        can=frozenset({MIRROR, MATCH, STICKY}),
         edits=OWN_EDITS,
         previews=True,
     ),
@@ -130,7 +130,7 @@ CASES: Final = (
         resource=VIRTUAL_SERVICES,
         object="shop",
         theirs={"hosts": ["shop.example.com"], "gateways": ["mesh"], "http": [_OTHER, _MODEL, _REST]},
-        can=frozenset({MIRROR, MATCH}),
+        can=frozenset({MIRROR, MATCH, STICKY}),
         adopted=True,
         edits={"weight": _weigh_adopted, "their target": _add_adopted},
         kept=_not_ours,

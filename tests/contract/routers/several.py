@@ -3,7 +3,7 @@
 from typing import Final
 
 from modelrollout.adapters.kubernetes.resources import HTTP_ROUTES
-from tests.contract.routers.case import MATCH, MIRROR, Case
+from tests.contract.routers.case import MATCH, MIRROR, STICKY, Case
 from tests.contract.routers.gateway_api import OWN_EDITS, PARENTS, accept
 
 CASES: Final = (
@@ -16,7 +16,7 @@ CASES: Final = (
         },
         resource=HTTP_ROUTES,
         theirs={"hostnames": ["theirs.example.com"]},
-        can=frozenset({MIRROR, MATCH}),
+        can=frozenset({MIRROR, MATCH, STICKY}),
         edits=OWN_EDITS,
         previews=True,
         accept=accept,

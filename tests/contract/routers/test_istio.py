@@ -145,7 +145,10 @@ async def test_a_header_that_the_adopted_route_matches_itself_is_refused(adopted
     await adopted.set(ALL)
     split = Split({STABLE: 100}, matched=Matched(CANDIDATE, (("X-Region", "eu"),)))
     words = "virtualService: route 'model' of VirtualService shop matches header x-region itself; match another header"
-    with pytest.raises(TerminalError, match=words):
+    with pytest.raises(TerminalError, match=rf"{words} in spec.strategy.steps"):
+        await adopted.set(split)
+    split = Split({STABLE: 100}, matched=Matched(CANDIDATE, patterns=(("X-Region", "^.*(?:7[0-9])$"),)))
+    with pytest.raises(TerminalError, match=rf"{words} in spec.strategy.sticky"):
         await adopted.set(split)
     assert (adopted.route().split, adopted.route().current) == (ALL, True)
     # Should its owner begin to match it later, that is a difference, and the next write says so.

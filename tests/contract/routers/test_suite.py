@@ -8,7 +8,7 @@ import pytest
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.core.split import Split
 from modelrollout.ports import ConflictError, TerminalError
-from tests.contract.routers.case import CANDIDATE, FEATURES, STABLE, STRATEGIES, Case, Setting
+from tests.contract.routers.case import CANDIDATE, FEATURES, ISSUED, STABLE, STICKY, STRATEGIES, Case, Setting
 from tests.contract.routers.cases import CASES
 from tests.support.kube import Kube, Object
 
@@ -111,7 +111,7 @@ async def test_what_a_router_cannot_do_is_refused_by_name_place_and_remedy(make:
     if feature in setting.case.can:
         setting.router.check(wanted)
         return
-    place = "spec.strategy.sticky" if feature == "sticky" else r"spec.strategy.steps\[1\] \("
+    place = "spec.strategy.sticky" if feature in (STICKY, ISSUED) else r"spec.strategy.steps\[1\] \("
     with pytest.raises(TerminalError, match=rf"ModelRollout .*/fraud: {place}.*router {setting.case.router} .*; \w+"):
         setting.router.check(wanted)
 

@@ -35,6 +35,29 @@ def entry(setting: Setting, name: str = "fraud") -> Any:
     return raw["spec"] if raw else None
 
 
+def versions(setting: Setting) -> tuple[int, int]:
+    """Return when TraefikService and IngressRoute were written last."""
+    both = (found(setting, kind, "fraud") for kind in ("TraefikService", "IngressRoute"))
+    service, route = (int(raw["metadata"]["resourceVersion"]) for raw in both if raw is not None)
+    return service, route
+
+
+@pytest.mark.parametrize(
+    ("split", "service_first"), [(Split({CANDIDATE: 100}), True), (ALL, False)], ids=["promotion", "rollback"]
+)
+async def test_clients_go_back_for_a_moment_only_where_they_go_back(
+    setting: Setting, split: Split, service_first: bool
+) -> None:
+    await setting.set(Split({CANDIDATE: 100}))
+    await setting.set(MATCHED)
+    before = versions(setting)
+    await setting.set(split)
+    service, route = versions(setting)
+    assert route > before[1]
+    # The way back begins with the route that matches; the way forward with what serves all others.
+    assert (before[0] < service < route) if service_first else (service <= before[0] or route < service)
+
+
 async def test_a_mirror_leaves_nothing_behind(setting: Setting) -> None:
     await setting.set(MIRRORED)
     assert set(setting.raw()["spec"]) == {"mirroring"}

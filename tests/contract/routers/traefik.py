@@ -3,7 +3,7 @@
 from typing import Final
 
 from modelrollout.adapters.kubernetes.resources import TRAEFIK_SERVICES
-from tests.contract.routers.case import MATCH, MIRROR, STABLE, STICKY, Case, Edit
+from tests.contract.routers.case import ISSUED, MATCH, MIRROR, STABLE, STICKY, Case, Edit
 from tests.support.kube import Object
 
 
@@ -48,7 +48,7 @@ CASES: Final = (
         traffic={"traefik": {}},
         resource=TRAEFIK_SERVICES,
         theirs=THEIRS,
-        can=frozenset({MIRROR, STICKY}),
+        can=frozenset({MIRROR, ISSUED}),
         edits=EDITS,
     ),
     Case(
@@ -57,7 +57,7 @@ CASES: Final = (
         traffic={"traefik": {"match": "Host(`fraud.example.com`) || Host(`a.example`)", "entryPoints": ["web"]}},
         resource=TRAEFIK_SERVICES,
         theirs=THEIRS,
-        can=frozenset({MIRROR, MATCH, STICKY}),
+        can=frozenset({MIRROR, MATCH, STICKY, ISSUED}),
         edits=EDITS,
         previews=True,
     ),
