@@ -28,6 +28,7 @@ from tests.unit.adapters.gates.stage import CANDIDATE, QUICK, STABLE, Server
 Object = dict[str, Any]
 NOW = "2026-01-01T00:00:00Z"
 LABEL = "modelrollout.dev/role=gate"
+LOOKS = "modelrollout_reconcile_seconds_count"
 EVALUATE = {"name": "evaluate", "image": "x:1"}
 
 
@@ -170,8 +171,7 @@ async def test_closing_deletes_a_job_that_runs_and_keeps_one_that_is_over(settin
 async def test_a_job_that_somebody_deleted_is_run_again(setting: Setting) -> None:
     await setting.keeper.open(setting.rollout, job())
     raw = setting.jobs.one
-    path = setting.jobs.api.path("batch/v1", "Job", raw["metadata"]["name"], namespace=setting.key.namespace)
-    setting.jobs.api.request("DELETE", path, params={"propagationPolicy": "Background"})
+    setting.jobs.delete()
     async with asyncio.timeout(20):
         while not (found := setting.jobs.all()):  # noqa: ASYNC110 - the other side is a server
             await asyncio.sleep(0.01)
@@ -268,6 +268,27 @@ async def test_a_rollout_waits_for_its_job_over_a_restart(api: Kube, namespace: 
         assert passed["message"] == "gate holdout passed: AUC 0.93; auc 0.93"
         assert raw["status"]["gate"]["numbers"] == {"auc": 0.93}
         assert len(jobs.all()) == 1
+
+
+async def test_a_job_whose_verdict_is_known_is_not_run_again_when_it_is_gone(api: Kube, namespace: str) -> None:
+    """It is kept for an hour, and people may take longer to promote."""
+    jobs = Jobs(api, namespace)
+    strategy = steps({"name": "holdout", "job": {"template": {"spec": {"containers": [EVALUATE]}}}})
+    strategy["automation"] = {"promotion": "manual"}
+    async with operator(api, namespace) as story:
+        await begin(story, strategy)
+        await story.eventually("a Job", lambda: bool(jobs.all()))
+        jobs.ends(complete=True)
+        await story.until("a person is asked", lambda status: status["step"].get("awaiting"))
+        api.delete("Job", jobs.one["metadata"]["name"], api="batch/v1", namespace=namespace)
+        await story.seen(await story.get())
+        assert not jobs.all()
+    async with operator(api, namespace) as story:
+        await story.eventually("a look", lambda: story.metrics.registry.get_sample_value(LOOKS))
+        await story.seen(await story.get())
+        raw = await story.get()
+        assert raw["status"]["gate"]["state"] == "Passed"
+        assert not jobs.all()
 
 
 async def test_a_hook_that_says_fail_rolls_back_and_people_are_told(api: Kube, namespace: str) -> None:

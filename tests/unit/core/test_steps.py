@@ -310,6 +310,32 @@ def test_a_gate_is_looked_after_by_the_next_operator():
     assert world.status.phase is Phase.PROMOTED
 
 
+@pytest.mark.parametrize(
+    ("outcome", "strategy", "state"),
+    [
+        ("pass", {"automation": {"promotion": "manual"}}, GateState.PASSED),
+        ("pass", {"schedule": {"freeze": [{"from": "12:01", "to": "12:00"}]}}, GateState.PASSED),
+        ("fail", {"automation": {"rollback": "manual"}}, GateState.FAILED),
+    ],
+    ids=["a person is waited for", "frozen", "failed, and a person decides"],
+)
+def test_a_verdict_is_never_asked_for_again(outcome, strategy, state):
+    """A rollout may stand at a gate for longer than a Job that is over is kept."""
+    world = pushed(steps=[JOB, LAST], **strategy)
+    world.checks.plan["holdout"] = "slow"
+    world.run(30)
+    world.checks.plan["holdout"] = outcome
+    world.run(20)
+    assert at_step(0)(world)
+    assert (world.saved.gate.state, len(world.checks.opened)) == (state, 1)
+    for _ in range(3):
+        world.die()
+        world.now += timedelta(hours=2)
+        world.run(5)
+    assert at_step(0)(world)
+    assert (world.saved.gate.state, len(world.checks.opened)) == (state, 1)
+
+
 @pytest.mark.parametrize("event", ["abort", "push", "revert"])
 def test_a_gate_that_is_left_is_closed(event):
     world = pushed(steps=[JOB, LAST])
