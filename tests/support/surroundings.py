@@ -152,6 +152,8 @@ class Gateway:
     serving: Split = field(default_factory=Split)
     matching: float = 0.1
     """Share of requests that carry what a match asks for."""
+    keyed: float = 1.0
+    """Share of requests that come from one of CLIENTS; all others send no key."""
     tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
     """By who counts and revision."""
     pairs: Counter[tuple[str, bool]] = field(default_factory=Counter)
@@ -165,8 +167,8 @@ class Gateway:
         """Let a second's requests come."""
         split, unmatched = self.serving, requests
         if split.matched is not None:
-            by_key = bool(split.matched.patterns)
-            share = len(taken(split.matched, CLIENTS)) / len(CLIENTS) if by_key else self.matching
+            clients = len(taken(split.matched, CLIENTS)) / len(CLIENTS)
+            share = self.keyed * clients if split.matched.patterns else self.matching
             unmatched = requests * (1.0 - share)
             self._serve(split.matched.revision, requests * share, models, ready, comparer=comparer)
         for revision, weight in split.weights.items():
