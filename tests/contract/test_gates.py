@@ -64,6 +64,11 @@ class Jobs:
         status["uncountedTerminatedPods"] = {}
         self.api.patch("Job", name, {"status": status}, api="batch/v1", namespace=self.namespace, sub="status")
 
+    def delete(self) -> None:
+        """Delete the Job, as the end of its time to live does."""
+        path = self.api.path("batch/v1", "Job", self.one["metadata"]["name"], namespace=self.namespace)
+        self.api.request("DELETE", path, params={"propagationPolicy": "Background"})
+
     def _pod(self, job: str, message: str, code: int) -> None:
         labels = {"batch.kubernetes.io/job-name": job}
         head = {
@@ -280,7 +285,7 @@ async def test_a_job_whose_verdict_is_known_is_not_run_again_when_it_is_gone(api
         await story.eventually("a Job", lambda: bool(jobs.all()))
         jobs.ends(complete=True)
         await story.until("a person is asked", lambda status: status["step"].get("awaiting"))
-        api.delete("Job", jobs.one["metadata"]["name"], api="batch/v1", namespace=namespace)
+        jobs.delete()
         await story.seen(await story.get())
         assert not jobs.all()
     async with operator(api, namespace) as story:
