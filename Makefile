@@ -4,6 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLUSTER ?= lab
 SIZE ?= ci
+WORKERS ?= auto
+PYTEST := $(BIN)/pytest -q --numprocesses $(WORKERS) --dist worksteal
+# What one check prints stays together, where make can do that.
+APART := --no-print-directory --jobs 5 $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo explore lab-up lab-down lab-status assets check lint types layers generate generate-check unit \
@@ -60,15 +64,16 @@ layers: setup
 	$(BIN)/lint-imports
 
 unit: setup
-	$(BIN)/pytest -q tests/unit tests/property
+	$(PYTEST) tests/unit tests/property
 
 explore: setup  ## Property tests on examples that nobody has tried yet.
-	HYPOTHESIS_PROFILE=explore $(BIN)/pytest -q tests/unit tests/property
+	HYPOTHESIS_PROFILE=explore $(PYTEST) tests/unit tests/property
 
-check: lint types layers generate-check unit  ## Lint, types, layers, unit and property tests: the inner loop.
+check: setup  ## Lint, types, layers, unit and property tests, side by side: the inner loop.
+	@$(MAKE) $(APART) lint types layers generate-check unit
 
-contract: setup assets  ## Against a real API server on loopback.
-	$(BIN)/pytest -q tests/contract
+contract: setup assets  ## Against real servers on loopback: an API server for each worker, and the model server.
+	$(PYTEST) --maxprocesses 4 tests/contract
 
 e2e: setup lab-up  ## Whole stories in the lab.
 	$(BIN)/pytest -q tests/e2e

@@ -108,9 +108,9 @@ def test_mlservers_types_and_codecs(served: Served) -> None:
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if not uv:
         pytest.skip("uv is not installed")
-    own = ["--isolated", "--no-project", "--python", f"{sys.version_info[0]}.{sys.version_info[1]}"]
-    python = [uv, "run", "--quiet", *own, "--with", "mlserver>=1.7,<2", "python"]
-    if subprocess.run([*python, "-c", "import mlserver"], check=False, capture_output=True).returncode:
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    python = [uv, "tool", "run", "--quiet", "--python", version, "--with", "mlserver>=1.7,<2", "python"]
+    if subprocess.run([*python, "-c", ""], check=False, capture_output=True).returncode:
         pytest.skip("mlserver cannot be installed here")
     done = subprocess.run(
         [*python, str(CLIENT), f"http://{served.http}", served.name],
