@@ -28,6 +28,7 @@ class Feed:
     next_weight: int = 20
     now: int = 0
     since: int = 0
+    settled: int = 0
     verdicts: list[Verdict] = field(default_factory=list)
     counters: dict[str, Counter[Key]] = field(default_factory=lambda: {"stable": Counter(), "candidate": Counter()})
     past: Mapping[str, Past] = field(default_factory=dict)
@@ -83,7 +84,15 @@ class Feed:
         return {verdict.name: verdict for verdict in self.verdicts}
 
     def _ask(self, readings: Mapping[str, Reading]) -> Judgement:
-        question = Question(self.analysis, self.verdicts, readings, self.since, self.next_weight, self.weight)
+        question = Question(
+            self.analysis,
+            self.verdicts,
+            readings,
+            self.since,
+            self.next_weight,
+            self.weight,
+            settled=self.settled,
+        )
         found = judge(question)
         # Through JSON, as status is kept; this also checks that it is valid.
         self.verdicts = Status.model_validate_json(
@@ -93,11 +102,11 @@ class Feed:
         self.waiting = [one for one in self.waiting if one[0] >= self.since]
         return found
 
-    def enter(self, weight: int, next_weight: int) -> None:
-        """Begin a step."""
+    def enter(self, weight: int, next_weight: int, settles: int = 0) -> None:
+        """Begin a step, at which the route needs some seconds to settle."""
         self.weight, self.next_weight = weight, next_weight
-        self.since = self.now
-        self.verdicts = enter_step(self.analysis, self.verdicts, self.now)
+        self.since, self.settled = self.now, self.now + settles
+        self.verdicts = enter_step(self.analysis, self.verdicts, self.since, settled=self.settled)
         self.waiting = [(self.now, self.held())]
 
     def _reading(self, name: str) -> Reading:

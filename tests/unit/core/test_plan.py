@@ -86,6 +86,21 @@ def test_a_bad_version_goes_back_from_the_first_weight(model, within, because):
     assert world.status.stable == "r1"
 
 
+def test_evidence_reaches_back_to_the_write_of_the_route_unless_it_had_to_be_written_again():
+    world = pushed()
+    world.run(30, until=lambda w: w.status.window_end is not None)
+    step = world.status.step
+    assert step is not None
+    assert step.verified is not None
+    assert world.status.window_end == world.settings.grid_before(step.since.timestamp())
+    world.split = Split({"r1": 50, "r2": 50})
+    world.run(30, until=lambda w: w.announced[-1].move == "Corrected" and w.status.window_end is not None)
+    assert world.status.step is not None
+    assert world.status.step.verified is not None
+    again = world.status.step.verified + world.settings.settle
+    assert world.status.window_end == world.settings.grid(again.timestamp())
+
+
 def test_a_rollback_writes_the_route_first_and_the_status_second():
     world = pushed(Model(1.0))
     world.run(12, until=over)

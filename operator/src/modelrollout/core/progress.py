@@ -1,6 +1,6 @@
 """The step machine: from the first revision, or the first step, to promotion."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from modelrollout.api.status import Phase, StepStatus, VerdictKind
 from modelrollout.api.strategy import Step
@@ -79,10 +79,10 @@ def _verify_step(draft: Draft) -> None:
     withheld = step is not None and step.shadow is not None and not draft.mirrored
     confirmed = draft.routed(want) and not withheld
     if confirmed and current.verified is None:
-        since = draft.settings.grid((draft.now + draft.settings.settle).timestamp())
+        since = _exposed_since(draft, current)
         draft.set(
             step=current.model_copy(update={"verified": draft.now}),
-            verdicts=enter_step(draft.spec.analysis, status.verdicts, since, draft.stage),
+            verdicts=enter_step(draft.spec.analysis, status.verdicts, since, draft.stage, _settled(draft, draft.now)),
             verdict=VerdictKind.NO_DATA,
             window_end=since,
         )
@@ -96,10 +96,24 @@ def _verify_step(draft: Draft) -> None:
             draft.move("Corrected", status.candidate, why, warn=True)
 
 
+def _settled(draft: Draft, verified: datetime) -> int:
+    """Return the first window boundary at which a gateway that confirmed a route splits requests as it says."""
+    return draft.settings.grid((verified + draft.settings.settle).timestamp())
+
+
+def _exposed_since(draft: Draft, current: StepStatus) -> int:
+    """Return the boundary before the route was written; where anything happened since then, when it has settled."""
+    last = draft.status.history[-1].at if draft.status.history else None
+    if last != current.since:
+        return _settled(draft, draft.now)
+    return draft.settings.grid_before(current.since.timestamp())
+
+
 def _weigh_evidence(draft: Draft) -> None:
-    status = draft.status
+    status, step = draft.status, draft.step
     if status.window_end is None or status.step is None:
         return
+    moved, verified = step is not None and (step.moving or step.shadow is not None), status.step.verified
     judgement = draft.judge(
         Question(
             analysis=draft.spec.analysis,
@@ -109,6 +123,7 @@ def _weigh_evidence(draft: Draft) -> None:
             weight=status.weights.candidate if by_key(draft.spec) is None else 0,
             next_weight=first_weight(draft.steps[status.step.index + 1 :]),
             stage=draft.stage,
+            settled=_settled(draft, verified) if moved and verified else 0,
         )
     )
     draft.set(verdicts=list(judgement.verdicts), verdict=judgement.worst, window_end=judgement.end)

@@ -21,3 +21,7 @@ class Settings:
     def grid(self, unix: float) -> int:
         """Return the first window boundary at or after a time."""
         return -int(-unix // self.window) * self.window
+
+    def grid_before(self, unix: float) -> int:
+        """Return the last window boundary at or before a time."""
+        return int(unix // self.window) * self.window

@@ -32,6 +32,8 @@ class Case:
     """The weight to be earned, in per cent."""
     limit: float
     """Log e-value at which this test alone rolls back."""
+    settled: int = 0
+    """From this instant on the gateway splits requests as the step says (Unix seconds)."""
 
     def first(self, end: int) -> int | None:
         """Return the position of the first instant at or after `end`, if a window follows it."""
@@ -78,6 +80,8 @@ class Outcome:
     """Highest `log_harm` after any window of the reading; None where a look at each might have found something else."""
     counted: tuple[tuple[int, int], ...] = ()
     """Requests of candidate and stable in each window that was counted."""
+    unsettled: tuple[int, int] = (0, 0)
+    """Requests of candidate and stable that were counted on this reading, of before `Case.settled`."""
 
 
 def instant(text: str) -> int | None:

@@ -16,6 +16,8 @@ from modelrollout.core.evidence.windows import Reading
 
 GUARD_SHARE: Final = 0.1
 """Share of alpha kept for the guard after promotion, where no stable traffic is left to compare with."""
+EAGER: Final = ("errors",)
+"""Metrics that count from the moment at which the route was written, not only from when it has settled."""
 LOOKBACK: Final = 3600
 """Seconds of stable's past that are read again while they do not suffice to begin."""
 
@@ -37,6 +39,8 @@ class Question:
     no share of requests, so nothing can be said of their split."""
     stage: Stage | None = None
     """Where a rollout with a shadow is."""
+    settled: int = 0
+    """From this instant on the gateway splits requests as the step says; most metrics count nothing before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +150,18 @@ def _judge_one(question: Question, test: Test, limit: float) -> Outcome:
         analysis=question.analysis,
         last=last,
         reading=reading,
-        since=question.since,
+        since=_first(test, question.since, question.settled),
         weight=question.weight,
         next_weight=question.next_weight,
         limit=limit,
+        settled=question.settled,
     )
     return test.judge(case)
+
+
+def _first(test: Test, since: int, settled: int) -> int:
+    """Return from where a test counts."""
+    return since if test.metric.name in EAGER else max(since, settled)
 
 
 def _unanswered(last: Verdict, reading: Reading | None) -> Verdict:
@@ -207,14 +217,19 @@ def unearned(analysis: Analysis, verdicts: Sequence[Verdict], stage: Stage | Non
 
 
 def enter_step(
-    analysis: Analysis, verdicts: Sequence[Verdict], since: int, stage: Stage | None = None
+    analysis: Analysis, verdicts: Sequence[Verdict], since: int, stage: Stage | None = None, settled: int = 0
 ) -> list[Verdict]:
-    """Return the verdicts as a new step begins: safety to be earned anew, nothing counted before `since`."""
+    """Return the verdicts as a new step begins: safety to be earned anew, nothing counted before `since`.
+
+    Most metrics count nothing before `settled` either.
+    """
     tests = {test.name: test for test in tests_of(analysis, stage) if awake(test, stage)}
     fresh = []
     for verdict in unearned(analysis, verdicts, stage):
         test = tests.get(verdict.name)
         kept = stage is not None and test is None
-        evidence = verdict.evidence if kept else test.enter_step(verdict.evidence, since) if test else ""
+        evidence = verdict.evidence if kept else ""
+        if test is not None:
+            evidence = test.enter_step(verdict.evidence, _first(test, since, settled))
         fresh.append(verdict.model_copy(update={"evidence": evidence}))
     return fresh

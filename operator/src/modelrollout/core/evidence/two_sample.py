@@ -27,6 +27,9 @@ START_MASS: Final = 0.7
 ONSET: Final = 1500.0
 """Seconds in which a late onset enters with probability 1 - 1/e."""
 
+EARLY_CAP: Final = 0.5
+"""Most that all that came before the route had settled may add to log E, as a share of what a rollback asks for."""
+
 Counts = Sequence[tuple[int, int, int, int]]
 """n_c, x_c, n_s, x_s of each window."""
 
@@ -108,8 +111,16 @@ class Rates:
                 phi=memory.scatter.phi,
             ),
         )
-        counted = tuple((window[0], window[2]) for window in counts)
-        return Outcome(verdict, log_harm, state.end, peak=max(harm), counted=counted)
+        ends = case.reading.instants[start + 1 :]
+        early = [window for end, window in zip(ends, counts, strict=True) if end <= case.settled]
+        return Outcome(
+            verdict,
+            log_harm,
+            state.end,
+            peak=max(harm),
+            counted=tuple((window[0], window[2]) for window in counts[len(early) :]),
+            unsettled=(sum(window[0] for window in early), sum(window[2] for window in early)),
+        )
 
     def _fold(
         self, case: Case, memory: Memory, windows: Iterable[tuple[int, tuple[int, int, int, int]]]
@@ -125,7 +136,9 @@ class Rates:
             total = [a + b for a, b in zip(total, window, strict=True)]
             p = state.pending
             joined = (p[0] + window[0], p[1] + window[1], p[2] + window[2], p[3] + window[3])
-            if joined[0] >= self.join or (joined[0] > 0 and end - state.pending_since >= MAX_JOINED):
+            if state.pending_since < case.settled:
+                state = _early(state, design, Window(end, *joined), case)
+            elif joined[0] >= self.join or (joined[0] > 0 and end - state.pending_since >= MAX_JOINED):
                 whole = Window(end, *joined)
                 wealth = gross.update(wealth, whole, eprocess.stable_rate(state), case.limit)
                 hazard = -math.expm1((state.pending_since - end) / ONSET)
@@ -137,6 +150,19 @@ class Rates:
                 state = replace(state, end=end, pending=joined)
             harm.append(gross.combined(state.log_harm, wealth, total[0]))
         return case.last.model_copy(update=tallies(total)), Memory(memory.scatter, state, wealth), harm
+
+
+def _early(state: State, design: Design, joined: Window, case: Case) -> State:
+    """Count what came before the route had settled: one window, which shows harm with a cap, and nothing safe.
+
+    A gateway that has not heard of all pods yet may fail requests in the candidate's name; that alone never decides.
+    """
+    if joined.end < case.settled:
+        return replace(state, end=joined.end, pending=(joined.n_c, joined.x_c, joined.n_s, joined.x_s))
+    if joined.n_c:
+        careful = replace(design, cap=min(design.cap, EARLY_CAP * case.limit))
+        state = eprocess.update(state, careful, None, joined)
+    return replace(state, end=joined.end, pending=(0, 0, 0, 0), pending_since=joined.end)
 
 
 def past_cells(past: Past | None) -> list[list[dispersion.Cell]]:

@@ -112,8 +112,8 @@ class Watched(Around):
             return outcome
         split = unpack(packed) or Split(0 if math.isinf(case.cap) else UNSETTLED)
         split = split.grown(
-            after.candidate.requests - before.candidate.requests,
-            after.stable.requests - before.stable.requests,
+            after.candidate.requests - before.candidate.requests - outcome.unsettled[0],
+            after.stable.requests - before.stable.requests - outcome.unsettled[1],
             case.weight,
         )
         text = f"{after.evidence}|{split.pack()}"
