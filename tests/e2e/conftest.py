@@ -1,8 +1,10 @@
 """Stories in the lab, and what to print when one goes wrong."""
 
+import os
 import secrets
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import pytest
@@ -20,8 +22,9 @@ Begin = Callable[..., Story]
 def lab() -> Iterator[Kube]:
     try:
         with connected() as kube:
-            for left in kube.list("Namespace", api="v1", labels=LABEL):  # by a run that was killed
-                kube.delete("Namespace", left["metadata"]["name"], api="v1")
+            for left in kube.list("Namespace", api="v1", labels=LABEL):
+                if not _runs(left["metadata"]["labels"][LABEL]):
+                    kube.delete("Namespace", left["metadata"]["name"], api="v1")
             yield kube
             return
     except LabDown as down:
@@ -29,15 +32,29 @@ def lab() -> Iterator[Kube]:
     pytest.fail(why, pytrace=False)
 
 
+def _runs(process: str) -> bool:
+    """Say whether the process that began a story still runs; others run stories beside ours."""
+    return process.isdigit() and Path(f"/proc/{process}").exists()
+
+
 @pytest.fixture(scope="module")
 def begin(lab: Kube) -> Iterator[Begin]:
-    """Begin a story: version 1 serves, and the gateway answers for it."""
+    """Begin a story, by its first version; `before` is called with it when there is but its namespace."""
     begun: list[Story] = []
 
-    def run(name: str, version: dict[str, object] | None = None, cell: Cell | None = None, **spec: object) -> Story:
+    def run(
+        name: str,
+        version: dict[str, object] | None = None,
+        cell: Cell | None = None,
+        before: Callable[[Story], None] | None = None,
+        **spec: object,
+    ) -> Story:
         namespace = f"e2e-{name}-{secrets.token_hex(2)}"
-        lab.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {LABEL: "e2e"}}})
+        labels = {LABEL: str(os.getpid())}
+        lab.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
         begun.append(Story(lab, namespace, dict(spec), cell))
+        if before is not None:
+            before(begun[-1])
         begun[-1].release(1, **(version or {}))
         return begun[-1]
 
@@ -46,8 +63,9 @@ def begin(lab: Kube) -> Iterator[Begin]:
         with suppress(KubeError):
             lab.delete("Namespace", story.namespace, api="v1")
     for story in begun:
-        if story.load is not None:
-            story.load.reader.join(timeout=40)  # its pod goes with the namespace
+        for load in (story.load, *story.others):
+            if load is not None:
+                load.reader.join(timeout=40)  # its pod goes with the namespace
 
 
 @pytest.fixture(scope="session")

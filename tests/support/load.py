@@ -26,7 +26,8 @@ class Load:
     """A load Job in a namespace; its log is followed from the start, because it goes with the pod.
 
     `target` is the URL to ask: of a gateway, which then needs a route's `host`, or of a Service (`host` empty). Where
-    kube-proxy chooses the pod, `connections="new"` lets it choose for each request. Progress comes every `every`.
+    kube-proxy chooses the pod, `connections="new"` lets it choose for each request. Progress comes every `every`. Jobs
+    of one namespace have different names.
     """
 
     def __init__(
@@ -40,13 +41,13 @@ class Load:
         connections: str = "keep",
         every: str = "5s",
         duration: str = LONGEST,
+        name: str = "load",
     ) -> None:
         self.kube = kube
         self.namespace = namespace
+        self.name = name
         self.tally = Tally()
-        text = job(
-            name="load", namespace=namespace, image=IMAGE, target=target, host=host, rate=rate, duration=duration
-        )
+        text = job(name=name, namespace=namespace, image=IMAGE, target=target, host=host, rate=rate, duration=duration)
         manifest = yaml.safe_load(text)
         container = manifest["spec"]["template"]["spec"]["containers"][0]
         container["env"].append({"name": "CONNECTIONS", "value": connections})
@@ -56,7 +57,7 @@ class Load:
         self.reader.start()
 
     def _pod(self) -> str | None:
-        found = pods(self.kube, self.namespace, "job-name=load")
+        found = pods(self.kube, self.namespace, f"job-name={self.name}")
         running = [pod["metadata"]["name"] for pod in found if pod["status"]["phase"] == "Running"]
         return running[0] if running else None
 
@@ -80,7 +81,7 @@ class Load:
 
     def stop(self) -> Tally:
         """End the Job and return what its clients saw, from the first request to the last."""
-        path = self.kube.path("batch/v1", "Job", "load", namespace=self.namespace)
+        path = self.kube.path("batch/v1", "Job", self.name, namespace=self.namespace)
         # In the foreground: the pod writes its summary before the Job is gone.
         self.kube.request("DELETE", path, params={"propagationPolicy": "Foreground"})
         self.reader.join(timeout=40)

@@ -6,7 +6,7 @@ from typing import Any
 
 from lab.demo.load import Tally
 
-from tests.support.cells import ROUTERS, Cell
+from tests.support.cells import ROUTERS, Cell, Router
 from tests.support.kube import Kube
 from tests.support.lab import Object, eventually, operator_log, pods
 from tests.support.load import Load
@@ -50,6 +50,8 @@ class Story:
     cell: Cell | None = None
     """Strategy and router; None: a canary over the lab's Traefik by Gateway API."""
     load: Load | None = None
+    others: list[Load] = field(default_factory=list)
+    """More clients, who come another way."""
     generation: int = 0
 
     @property
@@ -77,8 +79,16 @@ class Story:
 
     def start_load(self, rate: int, every: str = "5s") -> Load:
         """Let clients come, `rate` requests a second; they tell what they saw `every` so often."""
-        router = self.cell.router if self.cell else ROUTERS["gateway-api/traefik"]
-        self.load = Load(
+        self.load = self._clients(self.cell.router if self.cell else ROUTERS["gateway-api/traefik"], rate, every)
+        return self.load
+
+    def start_more(self, router: str, rate: int) -> Load:
+        """Let more clients come, by the way of another router."""
+        self.others.append(self._clients(ROUTERS[router], rate, "5s", f"load-{len(self.others) + 2}"))
+        return self.others[-1]
+
+    def _clients(self, router: Router, rate: int, every: str, name: str = "load") -> Load:
+        return Load(
             self.kube,
             self.namespace,
             self.host if router.host else "",
@@ -86,8 +96,8 @@ class Story:
             target=router.target(self.namespace),
             connections=router.connections,
             every=every,
+            name=name,
         )
-        return self.load
 
     def stop_load(self) -> Tally:
         """Let the clients go, and tell what they saw."""
@@ -163,8 +173,9 @@ class Story:
         for pod in self.kube.list("Pod", api="v1", namespace=self.namespace):
             states = [one.get("state") for one in pod["status"].get("containerStatuses", [])]
             lines.append(f"pod {pod['metadata']['name']} {pod['status'].get('phase')} {states}")
-        if self.load is not None:
-            lines.append(f"load {self.load.tally}")
+        for load in (self.load, *self.others):
+            if load is not None:
+                lines.append(f"load {load.tally}")
         return "\n".join([*lines, "-- operator", operator_log(self.kube, self.namespace)])
 
 

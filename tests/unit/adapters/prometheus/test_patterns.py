@@ -13,7 +13,7 @@ REVISION = st.text("bcdfghjklmnpqrstvwxz2456789", min_size=10, max_size=10)
 SUBJECT = st.builds(Subject, NAME, NAME, REVISION)
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
-TRAEFIK = Pattern("{protocol}route-{namespace}-{route}-gw-{any}-svc-{namespace}-{service}-{number}@kubernetesgateway")
+TRAEFIK = Pattern("{protocol}route-{namespace}-{any}-gw-{any}-svc-{namespace}-{service}-{number}@kubernetesgateway")
 FORMS = [
     TRAEFIK,
     Pattern("{service}"),
@@ -87,7 +87,8 @@ SUBJECTS = [Subject("prod", "fraud", "bcdfghjklm"), Subject("prod", "fraud", "zz
         pytest.param(traefik(SUBJECTS[0]).replace("http", "grpc", 1), True, id="gRPC"),
         pytest.param(traefik(SUBJECTS[0]).replace("http", "tcp", 1), False, id="TCP"),
         pytest.param(traefik(SUBJECTS[1]), False, id="other revision"),
-        pytest.param(traefik(SUBJECTS[0]).replace("httproute-prod-fraud", "httproute-prod-mine"), False, id="route"),
+        pytest.param(traefik(SUBJECTS[0]).replace("httproute-prod-fraud", "httproute-prod-shop"), True, id="adopted"),
+        pytest.param(traefik(SUBJECTS[0]).replace("prod", "test"), False, id="other namespace"),
         pytest.param(traefik(SUBJECTS[0]).replace("-0@", "-x@"), False, id="no index"),
         pytest.param(traefik(SUBJECTS[0]) + "\n", False, id="newline"),
         pytest.param("x" + traefik(SUBJECTS[0]), False, id="prefix"),
