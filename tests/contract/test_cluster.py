@@ -373,7 +373,15 @@ async def test_the_preview_points_at_a_revision(setting: Setting) -> None:
 
     service = setting.api.get("Service", "fraud-preview", api="v1", namespace=setting.namespace)
     assert service["spec"]["selector"] == {"modelrollout.dev/name": "fraud", "modelrollout.dev/revision": REVISION}
-    assert preview_of(setting.routes)(Key(setting.namespace, "fraud")) == REVISION
+    assert preview_of(setting.routes)(setting.rollout) == REVISION
+
+
+async def test_the_preview_leads_where_the_revision_listens(setting: Setting) -> None:
+    """After the way back the spec's template is that of the candidate."""
+    await setting.cluster.apply_revision(setting.rollout, REVISION, template(ports=[{"containerPort": 9000}]), 1)
+    await setting.cluster.apply_preview(setting.rollout, REVISION)
+    service = setting.api.get("Service", "fraud-preview", api="v1", namespace=setting.namespace)
+    assert service["spec"]["ports"][0]["targetPort"] == 9000
 
 
 async def test_a_comparer_runs_and_goes(setting: Setting) -> None:

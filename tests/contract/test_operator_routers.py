@@ -71,3 +71,24 @@ async def test_a_router_that_was_not_asked_for_is_refused_by_name(api: Kube, nam
         await story.apply(rollout(namespace))
         said = "router gatewayAPI is not enabled; add it to the operator's --router"
         await story.until("refused", lambda status: said in condition(status, "Stalled").get("message", ""))
+
+
+async def test_ports_that_change_at_rest_reach_the_services(api: Kube, namespace: str) -> None:
+    def traffic(port: int | str, outside: int) -> Object:
+        return {"service": {"name": "public", "port": outside}, "port": port, "preview": {}}
+
+    def ports(name: str) -> tuple[int, int | str]:
+        (port,) = api.get("Service", name, api="v1", namespace=namespace)["spec"]["ports"]
+        return port["port"], port["targetPort"]
+
+    strategy = {"steps": [{"switch": {}}]}
+    async with operator(api, namespace) as story:
+        stable = await begin(story, traffic=traffic("http", 80), strategy=strategy)
+        await story.eventually("the Service", lambda: ports("public") == (80, "http"))
+        for port, outside in ((80, 80), (80, 8000), (8080, 9000)):
+            await story.apply(rollout(namespace, traffic=traffic(port, outside), strategy=strategy))
+            await story.eventually("the Service follows", lambda: ports("public") == (outside, port))  # noqa: B023
+            await story.eventually("so does the preview", lambda: ports("fraud-preview") == (80, port))  # noqa: B023
+            assert ports(f"fraud-{stable}") == (80, port)
+        status = (await story.get())["status"]
+        assert (status["stable"], status["phase"], status.get("attempt", 0)) == (stable, "Promoted", 0)

@@ -92,6 +92,22 @@ async def test_requests_go_where_the_pods_of_a_revision_listen(setting: Setting)
     assert target(setting) == 9000
 
 
+async def test_ports_of_the_spec_that_change_are_seen_at_once(setting: Setting) -> None:
+    """At rest nothing else would make the operator write."""
+    service(setting, STABLE, 9000)
+    await setting.set(ALL)
+    for traffic in ({"service": {"port": 8000}}, {"service": {}, "port": 9000}, {"service": {}, "port": 9002}):
+        setting.rollout = setting.with_spec(traffic=traffic)
+        assert (setting.route().split, setting.route().current) == (ALL, False)
+        if "port" in traffic:
+            patch = {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": traffic["port"]}]}}
+            setting.api.patch("Service", f"fraud-{STABLE}", patch, api="v1", namespace=setting.key.namespace)
+        await setting.set(ALL)
+        assert (setting.route().split, setting.route().current) == (ALL, True)
+    (port,) = setting.raw()["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (80, 9002)
+
+
 async def test_without_their_services_the_template_tells(setting: Setting) -> None:
     await setting.set(BOTH)
     assert target(setting) == "http"

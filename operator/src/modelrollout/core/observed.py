@@ -106,7 +106,7 @@ class Observed:
     """Of the gate that was opened last."""
     comparer: ComparerState | None = None
     preview: str | None = None
-    """The revision that the preview Service points at."""
+    """The revision that the preview Service points at; '' for one that has to be written anew."""
     caught_up: bool = True
     """The operator has read evidence since it took over: a status may be older than what happened meanwhile."""
     budget_fits: bool = True

@@ -61,8 +61,8 @@ class Observer:
     """Reads the caches; asks the API server for pods only where some are missing for long."""
 
     workloads: Workloads
-    preview: Callable[[Key], str | None]
-    """The revision that a rollout's preview Service points at."""
+    preview: Callable[[ModelRollout], str | None]
+    """The revision that a rollout's preview Service points at; '' for one that has to be written anew."""
     budget_fits: Callable[[ModelRollout], bool]
     """Whether the PodDisruptionBudget is what the spec asks for."""
     configs: Configs | None
@@ -95,7 +95,7 @@ class Observer:
             caught_up=memory.caught_up or bool(readings),
             gate=self.gates.result(key),
             comparer=self.workloads.comparer(key),
-            preview=self.preview(key),
+            preview=self.preview(rollout),
             budget_fits=self.budget_fits(rollout),
             request=parse_request(rollout.metadata.annotations.get(REQUEST_ANNOTATION)),
             terminal=memory.terminal(rollout.metadata.generation, now) or terminal,

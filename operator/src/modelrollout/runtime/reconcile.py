@@ -129,8 +129,10 @@ class Reconciler:
             if all(condition.message != unreadable[:1000] for condition in rollout.status.conditions):
                 ObjectLog(_log, key).warning("refused: %s", unreadable)
         step = plan(rollout, observed, now, self.settings)
+        # What is refused already is not asked about anew by each event; when its time is over, it is.
+        known = memory.terminal(rollout.metadata.generation, now) is not None
         try:
-            await self._carry_out(key, rollout, step, memory, readings)
+            await self._carry_out(key, rollout, step, memory, readings, refusable=known)
         except AsideError as error:
             ObjectLog(_log, key).warning("left out: %s", error)
             self.metrics.reconcile_errors.labels("terminal").inc()

@@ -76,7 +76,7 @@ class KubernetesCluster:
         if revision is None:
             await self._owned.drop(SERVICES, rollout, preview_name(rollout.metadata.name))
             return
-        port = objects.target_port(rollout, rollout.spec.template)
+        port = await self._port(rollout, revision)
         asked = rollout.spec.traffic.preview is not None and rollout.spec.strategy.type != "BlueGreen"
         remedy = "take spec.traffic.preview out" if asked else OTHER_NAME
         await self._owned.write(SERVICES, rollout, preview_service(rollout, revision, port), remedy=remedy)
@@ -156,6 +156,17 @@ class KubernetesCluster:
         if self._workloads.uid(Key(rollout.metadata.namespace, rollout.metadata.name), revision) is None:
             await check_free(self._api, DEPLOYMENTS, deployment)
         await check_free(self._api, SERVICES, service)
+
+    async def _port(self, rollout: ModelRollout, revision: str) -> int | str:
+        """Return where requests go in the pods of a revision, which need not have the spec's own template."""
+        try:
+            raw = await self._api.get(
+                SERVICES, rollout.metadata.namespace, object_name(rollout.metadata.name, revision)
+            )
+        except NotFound:
+            return objects.target_port(rollout, rollout.spec.template)
+        port: int | str = raw["spec"]["ports"][0]["targetPort"]
+        return port
 
     async def _scale(self, rollout: ModelRollout, revision: str, replicas: int) -> dict[str, Any]:
         # Not an apply: one without the template would remove the template, which our last apply owns.

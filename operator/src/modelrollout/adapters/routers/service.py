@@ -40,6 +40,8 @@ class Told:
     weights: Mapping[str, int]
     port: int | str
     """Where requests go in a pod."""
+    asked: int | str | None = None
+    """`spec.traffic.port` at that time."""
 
 
 class ServiceRouter:
@@ -85,7 +87,8 @@ class ServiceRouter:
         if len(serving) > 1:
             await self._check_alone(rollout, serving)
         port = await self._port(rollout, serving)
-        await self._owned.write(SERVICES, rollout, plain_service(rollout, Told(split.weights, port), latch))
+        told = Told(split.weights, port, rollout.spec.traffic.port)
+        await self._owned.write(SERVICES, rollout, plain_service(rollout, told, latch))
 
     def read(self, rollout: ModelRollout) -> Route | None:
         """Interpret the Service; nobody has to accept it, so it counts as accepted once it is as written."""
@@ -93,7 +96,12 @@ class ServiceRouter:
         if raw is None:
             return None
         spec, told = raw.get("spec") or {}, _told(annotation(raw, SPLIT_ANNOTATION))
-        current = told is not None and _is(spec, plain_service(rollout, told, None)["spec"])
+        # Where requests go is the revisions' own business, but for what the spec asks of it.
+        current = (
+            told is not None
+            and told.asked == rollout.spec.traffic.port
+            and _is(spec, plain_service(rollout, told, None)["spec"])
+        )
         selected = (spec.get("selector") or {}).get(REVISION_LABEL)
         weights = told.weights if told is not None else {}
         if not current and selected is not None:
@@ -142,6 +150,8 @@ def plain_service(rollout: ModelRollout, told: Told, latch: str | None) -> Objec
     if len(serving) == 1:
         selector[REVISION_LABEL] = serving[0]
     meaning = {"weights": dict(told.weights), "port": told.port}
+    if told.asked is not None:
+        meaning["asked"] = told.asked
     body["metadata"].setdefault("annotations", {})[SPLIT_ANNOTATION] = json.dumps(meaning, separators=(",", ":"))
     port = {"name": "http", "port": _settings(rollout).port, "protocol": "TCP", "targetPort": told.port}
     return {**body, "spec": {"selector": selector, "ports": [port]}}
@@ -160,10 +170,11 @@ def _told(note: str | None) -> Told | None:
     try:
         meaning = json.loads(note or "")
         weights = {str(revision): int(weight) for revision, weight in meaning["weights"].items()}
-        port = meaning["port"]
+        port, asked = meaning["port"], meaning.get("asked")
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    return Told(weights, port) if isinstance(port, int | str) else None
+    usable = isinstance(port, int | str) and isinstance(asked, int | str | None)
+    return Told(weights, port, asked) if usable else None
 
 
 def _is(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
