@@ -9,8 +9,8 @@ from modelrollout.adapters.kubernetes.budget import budget_fits
 from modelrollout.adapters.kubernetes.cache import Routes, Workloads
 from modelrollout.adapters.kubernetes.client import USER_AGENT, Api
 from modelrollout.adapters.kubernetes.cluster import KubernetesCluster
-from modelrollout.adapters.kubernetes.comparer import Shape
 from modelrollout.adapters.kubernetes.errors import NotFound
+from modelrollout.adapters.kubernetes.own_image import OwnImage
 from modelrollout.adapters.kubernetes.preview import preview_of
 from modelrollout.api.resource import ModelRollout, parse
 from modelrollout.api.status import Move, Phase, Status, StepStatus, Verdict, VerdictKind
@@ -22,6 +22,9 @@ from tests.support.kube import Kube
 from tests.support.rollouts import REVISION, container, document, rollout_in, template
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+IMAGE = "registry.example/modelrollout:1"
+POD = "modelrollout-0"
+"""The operator's own."""
 
 
 class Setting:
@@ -32,8 +35,8 @@ class Setting:
         self.rollout = rollout
         self.changed: list[Key] = []
         self.workloads, self.routes = Workloads(self.changed.append), Routes(self.changed.append)
-        comparer = ("registry.example/modelrollout:1", Shape())
-        self.cluster = KubernetesCluster(connection, self.workloads, self.routes, comparer)
+        self.image = OwnImage(connection, rollout.metadata.namespace, POD)
+        self.cluster = KubernetesCluster(connection, self.workloads, self.routes, self.image)
 
     @property
     def namespace(self) -> str:
@@ -333,7 +336,8 @@ async def test_trouble_of_pods_is_read_from_the_revision_alone(setting: Setting)
 async def test_a_right_that_is_missing_is_named(api: Kube, namespace: str, connection: Api) -> None:
     rollout = rollout_in(api, namespace)
     connection._client.set_default_header("Impersonate-User", "nobody")  # the rights of a stranger
-    cluster = KubernetesCluster(connection, Workloads(lambda _: None), Routes(lambda _: None))
+    image = OwnImage(connection, namespace, POD)
+    cluster = KubernetesCluster(connection, Workloads(lambda _: None), Routes(lambda _: None), image)
     with pytest.raises(TerminalError, match="allow the operator's service account to get deployments"):
         await cluster.apply_revision(rollout, REVISION, template(), 1)
 
@@ -384,11 +388,30 @@ async def test_the_preview_leads_where_the_revision_listens(setting: Setting) ->
     assert service["spec"]["ports"][0]["targetPort"] == 9000
 
 
+def run_operator(setting: Setting) -> None:
+    """Create the operator's pod, into which somebody has put a container of theirs."""
+    containers = [{"name": "proxy", "image": "proxy:1"}, {"name": "operator", "image": IMAGE}]
+    spec = {"containers": containers, "automountServiceAccountToken": False}
+    setting.api.create(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD, "namespace": setting.namespace}, "spec": spec}
+    )
+
+
+async def test_without_a_pod_of_its_own_the_operator_says_what_it_lacks(setting: Setting) -> None:
+    with pytest.raises(TerminalError, match=f"Pod {setting.namespace}/{POD}: not found.*--comparer-image"):
+        await setting.cluster.apply_comparer(setting.rollout, REVISION, "c2d3f4g5h6", Comparer())
+    run_operator(setting)
+    await setting.cluster.apply_comparer(setting.rollout, REVISION, "c2d3f4g5h6", Comparer())
+
+
 async def test_a_comparer_runs_and_goes(setting: Setting) -> None:
+    run_operator(setting)
     key, settings = Key(setting.namespace, "fraud"), Comparer(tolerance=0.01)
     await setting.cluster.apply_comparer(setting.rollout, REVISION, "c2d3f4g5h6", settings)
     found = setting.api.get("Deployment", "fraud-comparer", api="apps/v1", namespace=setting.namespace)
-    assert "--tolerance=0.01" in found["spec"]["template"]["spec"]["containers"][0]["args"]
+    ran = found["spec"]["template"]["spec"]["containers"][0]
+    assert ran["image"] == IMAGE
+    assert "--tolerance=0.01" in ran["args"]
     assert setting.workloads.comparer(key) == ComparerState(REVISION, "c2d3f4g5h6", digest(settings), ready=False)
     assert setting.workloads.of(key) == {}, "a comparer is no revision"
 

@@ -131,6 +131,14 @@ def test_the_operator_may_renew_its_own_lease_only(
     assert may(api, {**attributes, "resource": "leases"}) is allowed
 
 
+@pytest.mark.parametrize(("namespace_of_pod", "allowed"), [(SYSTEM, True), ("default", False)])
+def test_the_operator_may_look_at_its_own_pod(
+    api: Kube, base: list[Object], namespace_of_pod: str, allowed: bool
+) -> None:
+    attributes = {"namespace": namespace_of_pod, "verb": "get", "group": "", "resource": "pods"}
+    assert may(api, attributes) is allowed
+
+
 def may(api: Kube, attributes: Object) -> bool:
     review = {"spec": {"user": OPERATOR, "groups": ["system:authenticated"], "resourceAttributes": attributes}}
     kind = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview"}

@@ -11,7 +11,7 @@ from modelrollout.adapters.kubernetes.budget import budget_fits
 from modelrollout.adapters.kubernetes.cache import Routes, Workloads
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.cluster import KubernetesCluster
-from modelrollout.adapters.kubernetes.comparer import Shape
+from modelrollout.adapters.kubernetes.own_image import OwnImage
 from modelrollout.adapters.kubernetes.resources import BUDGETS, DEPLOYMENTS, SERVICES, Resource
 from modelrollout.api.base import NAME_LABEL
 from modelrollout.api.resource import ModelRollout
@@ -103,7 +103,7 @@ class Setting:
         self.rollout = rollout_in(api, namespace, traffic=traffic, disruptionBudget={"maxUnavailable": 1})
         self.namespace = namespace
         self.routes = Routes(lambda _: None)
-        image = ("registry.example/modelrollout:1", Shape())
+        image = OwnImage(connection, namespace, "operator", given="registry.example/modelrollout:1")
         self.cluster = KubernetesCluster(connection, Workloads(lambda _: None), self.routes, image)
 
     def create(self, wanted: Wanted, **meta: Any) -> Object:

@@ -81,7 +81,7 @@ def operator(  # noqa: PLR0913, PLR0917
     ] = False,
     comparer_image: Annotated[
         str | None,
-        typer.Option(help="Image of this operator, to run comparers from."),
+        typer.Option(help="Image to run comparers from; the operator's own, as its pod says, when left out."),
     ] = None,
     pull_secret: Annotated[
         list[str] | None,

@@ -26,7 +26,7 @@ class Options:
     routers: tuple[str, ...] = DEFAULT_ROUTERS
     """Routers that rollouts may use; each costs a watch, and rights to write its objects."""
     comparer_image: str | None = None
-    """Image that comparers are run from: the operator's own. None: shadow steps that compare are refused."""
+    """Image that comparers are run from. None: the operator's own, as its pod says."""
     pull_secrets: tuple[str, ...] = ()
     """Secrets in a rollout's namespace that comparers pull it with."""
     gate_allow: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """The parts of a leading operator, put together."""
 
 import asyncio
+import socket
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.cluster import KubernetesCluster
 from modelrollout.adapters.kubernetes.comparer import Shape
 from modelrollout.adapters.kubernetes.configs import Configs
+from modelrollout.adapters.kubernetes.own_image import OwnImage
 from modelrollout.adapters.kubernetes.preview import preview_of
 from modelrollout.adapters.kubernetes.resources import BUDGETS, CONFIG_MAPS, DEPLOYMENTS, SECRETS, SERVICES
 from modelrollout.adapters.kubernetes.watch import Reflector
@@ -58,9 +60,10 @@ class Shell:
         routers = Routers(self.api, routes, options.routers)
         self.gates = GateKeeper(self.api, self._changed, allow=options.gate_allow)
         self.notices = _notices(options, self.metrics)
-        image, shape = options.comparer_image, Shape(pull_secrets=options.pull_secrets)
-        comparer = (image, shape) if image else None
-        cluster = KubernetesCluster(self.api, workloads, routes, comparer)
+        # A pod's host name is its own.
+        image = OwnImage(self.api, options.lease_namespace, socket.gethostname(), options.comparer_image)
+        shape = Shape(pull_secrets=options.pull_secrets)
+        cluster = KubernetesCluster(self.api, workloads, routes, image, shape)
         window = options.settings.window
         # A scrape takes its time: what was seen before the window's end must be in store when we ask.
         lag = min(1.5, max(0.3, 0.1 * window))

@@ -10,6 +10,7 @@ from modelrollout.adapters.kubernetes.cache import Routes, Workloads
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.comparer import Shape, comparer_deployment, comparer_name, comparer_service
 from modelrollout.adapters.kubernetes.errors import AlreadyExists, NotFound
+from modelrollout.adapters.kubernetes.own_image import OwnImage
 from modelrollout.adapters.kubernetes.owned import OTHER_NAME, Owned, check_free
 from modelrollout.adapters.kubernetes.pods import trouble_of
 from modelrollout.adapters.kubernetes.preview import preview_name, preview_service
@@ -32,14 +33,15 @@ class KubernetesCluster:
     """Writes what we own, and tells the cache of workloads what came of it."""
 
     def __init__(
-        self, api: Api, workloads: Workloads, routes: Routes, comparer: tuple[str, Shape] | None = None
+        self, api: Api, workloads: Workloads, routes: Routes, image: OwnImage, shape: Shape | None = None
     ) -> None:
         self._api = api
         self._workloads = workloads
         self._routes = routes
         self._owned = Owned(api, routes)
-        self._comparer = comparer
-        """Image and shape of comparers; None: not known."""
+        self._image = image
+        self._shape = shape or Shape()
+        """Of comparers."""
 
     async def apply_revision(
         self, rollout: ModelRollout, revision: str, template: Mapping[str, Any] | None, replicas: int
@@ -97,14 +99,8 @@ class KubernetesCluster:
 
         TerminalError where its image is not known, or one of that name is somebody else's.
         """
-        if self._comparer is None:
-            where = f"ModelRollout {rollout.metadata.namespace}/{rollout.metadata.name}"
-            raise TerminalError(
-                f"{where}: a shadow step needs the comparer, and the operator does not know its image; start it with "
-                "--comparer-image (the chart does), or set shadow.comparer.enabled to false"
-            )
-        image, shape = self._comparer
-        body = comparer_deployment(rollout, stable, candidate, image, comparing=settings, shape=shape)
+        image = await self._image.find()
+        body = comparer_deployment(rollout, stable, candidate, image, comparing=settings, shape=self._shape)
         if self._workloads.comparer(Key(rollout.metadata.namespace, rollout.metadata.name)) is None:
             await check_free(self._api, DEPLOYMENTS, body, _NO_COMPARER)
         # First the Service: once pods of the comparer are ready, requests are mirrored to whatever has its name.
