@@ -69,7 +69,9 @@ def router_crds() -> list[dict[str, Any]]:
     for definitions in (one for one in DEFINITIONS if one.tested):
         folder = Parts(paths).folder(definitions.name)
         texts = {file.name: file.read_text() for file in folder.glob("*.yaml")} or _texts(definitions)
-        documents += [yaml.safe_load(text) for name, text in texts.items() if name.startswith(ROUTER_FILES)]
+        documents += [
+            yaml.load(text, yaml.CSafeLoader) for name, text in texts.items() if name.startswith(ROUTER_FILES)
+        ]
     return documents
 
 
@@ -101,7 +103,7 @@ def running(folder: Path) -> Iterator[Kube]:
         client = stack.enter_context(_client(url, token, folder / "pki" / "apiserver.crt"))
         _wait("the API server", lambda: _answers(client), etcd, server)
         kube = Kube(url, token, _kubeconfig(folder, url, token), programs / "kubectl", client)
-        names = [_install(kube, one) for one in (yaml.safe_load(CRD_FILE.read_text()), *router_crds())]
+        names = [_install(kube, one) for one in (yaml.load(CRD_FILE.read_text(), yaml.CSafeLoader), *router_crds())]
         _wait("a resource definition", lambda: all(_established(kube, name) for name in names), etcd, server)
         yield kube
 

@@ -61,6 +61,7 @@ def prometheus(respond: Callable[[Form], Answer], tls: ssl.SSLContext | None = N
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else a body waits up to 40 ms for the client to acknowledge the headers
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -85,7 +86,7 @@ def prometheus(respond: Callable[[Form], Answer], tls: ssl.SSLContext | None = N
         server.daemon_threads = True
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.001})
         thread.start()
         where = "http://127.0.0.1" if tls is None else "https://localhost"
         fake = Fake(f"{where}:{server.server_port}", respond)
