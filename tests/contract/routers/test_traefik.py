@@ -42,20 +42,27 @@ def versions(setting: Setting) -> tuple[int, int]:
     return service, route
 
 
-@pytest.mark.parametrize(
-    ("split", "service_first"), [(Split({CANDIDATE: 100}), True), (ALL, False)], ids=["promotion", "rollback"]
-)
-async def test_clients_go_back_for_a_moment_only_where_they_go_back(
-    setting: Setting, split: Split, service_first: bool
-) -> None:
-    await setting.set(Split({CANDIDATE: 100}))
+async def test_those_who_matched_are_joined_by_all_others_before_the_match_ends(setting: Setting) -> None:
     await setting.set(MATCHED)
     before = versions(setting)
+    await setting.set(Split({CANDIDATE: 100}))
+    half = versions(setting)
+    assert (half[0] > before[0], half[1]) == (True, before[1])
+    assert setting.route().split == Split({CANDIDATE: 100}, matched=MATCHED.matched)
+    setting.woken.clear()
+    await setting.woken.wait()
+    await setting.set(Split({CANDIDATE: 100}))
+    assert (setting.route().split, setting.route().current) == (Split({CANDIDATE: 100}), True)
+
+
+@pytest.mark.parametrize("split", [ALL, Split({STABLE: 50, CANDIDATE: 50})], ids=["rollback", "weights"])
+async def test_a_match_ends_with_the_first_write_where_others_do_not_join(setting: Setting, split: Split) -> None:
+    await setting.set(MATCHED)
+    await setting.set(Split({CANDIDATE: 100}))
     await setting.set(split)
+    assert (setting.route().split, setting.route().current) == (split, True)
     service, route = versions(setting)
-    assert route > before[1]
-    # The way back begins with the route that matches; the way forward with what serves all others.
-    assert (before[0] < service < route) if service_first else (service <= before[0] or route < service)
+    assert route < service
 
 
 async def test_a_mirror_leaves_nothing_behind(setting: Setting) -> None:

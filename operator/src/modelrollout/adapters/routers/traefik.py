@@ -5,6 +5,7 @@ nothing of what it took; an object counts as accepted as it is written, and the 
 until then.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -28,8 +29,11 @@ from modelrollout.api.traffic import Traefik
 from modelrollout.core.observed import Route
 from modelrollout.core.split import Split
 from modelrollout.core.sticky import by_key
+from modelrollout.ports import Key
 
 NAME: Final = "traefik"
+HEARD: Final = 1.0
+"""Seconds in which Traefik hears of an object."""
 
 
 class TraefikRouter:
@@ -39,6 +43,9 @@ class TraefikRouter:
 
     def __init__(self, api: Api, routes: Routes) -> None:
         self._owned = Owned(api, routes)
+        self._routes = routes
+        self._joining: dict[Key, float] = {}
+        """Rollouts whose match ends a moment after the weights, and when."""
 
     async def learn(self, rollout: ModelRollout) -> None:
         """Nothing that `check` needs is in the cluster."""
@@ -64,22 +71,42 @@ class TraefikRouter:
         """Write the objects; TerminalError where one of that name is somebody else's."""
         name = rollout.metadata.name
         entries = self._entries(rollout, split)
-        # A match ends with the first write, and begins with the last, when all that it leads past is in place. One
-        # whose requests stay where they are ends last too: they are not sent back to stable for a moment.
+        # A match ends with the first write, and begins with the last, when all that it leads past is in place.
         entry = self._find(INGRESS_ROUTES, rollout, name)
-        held = split_of(name, {}, {}, entry).matched
-        stays = held is not None and held.revision in split.served
-        ends = split.matched is None and entry and not stays
+        joined = self._joined(entry, rollout, split)
+        ends = split.matched is None and entry and not joined
         if ends:
             await self._write_entries(rollout, entries)
         if split.mirror is not None:
             body = weighted_service(rollout, weighted_name(name), split)
             await self._owned.write(TRAEFIK_SERVICES, rollout, body, sole=True)
         await self._owned.write(TRAEFIK_SERVICES, rollout, traefik_service(rollout, split, latch), sole=True)
-        if not ends:
+        if not ends and not (joined and self._waits(rollout)):
             await self._write_entries(rollout, entries)
         if split.mirror is None:
             await self._owned.drop(TRAEFIK_SERVICES, rollout, weighted_name(name))
+
+    def _joined(self, entry: Mapping[str, Any], rollout: ModelRollout, split: Split) -> bool:
+        """Say whether all other requests now follow those that a match led to their revision: a promotion."""
+        held = split_of(rollout.metadata.name, {}, {}, entry).matched
+        joined = held is not None and split.matched is None and split.served == (held.revision,)
+        if not joined:
+            self._joining.pop(_key(rollout), None)
+        return joined
+
+    def _waits(self, rollout: ModelRollout) -> bool:
+        """Say whether a match has to stay for a moment after the weights were written, and look again then.
+
+        Traefik watches each kind of objects by itself. Were it to hear of the match first, clients who had the
+        candidate would go back to stable until it hears of the weights.
+        """
+        key, loop = _key(rollout), asyncio.get_running_loop()
+        left = self._joining.setdefault(key, loop.time() + HEARD) - loop.time()
+        if left > 0:
+            loop.call_later(left, self._routes.wake, key)
+            return True
+        del self._joining[key]
+        return False
 
     def read(self, rollout: ModelRollout) -> Route | None:
         """Interpret the objects; see the module on what counts as accepted."""
@@ -121,6 +148,10 @@ class TraefikRouter:
         """Return the spec of an object of the rollout, empty where there is none."""
         raw = self._owned.find(resource, rollout, name)
         return (raw.get("spec") or {}) if raw is not None else {}
+
+
+def _key(rollout: ModelRollout) -> Key:
+    return Key(rollout.metadata.namespace, rollout.metadata.name)
 
 
 def _settings(rollout: ModelRollout) -> Traefik:
