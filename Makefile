@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 CLUSTER ?= lab
 SIZE ?= ci
 WORKERS ?= auto
+# Stories mostly wait, so more of them run at once than there are cores.
+STORIES ?= 5
 PYTEST := $(BIN)/pytest -q --numprocesses $(WORKERS) --dist worksteal
 # What one check prints stays together, where make can do that.
 APART := --no-print-directory --jobs 5 $(if $(filter output-sync,$(.FEATURES)),--output-sync)
@@ -76,7 +78,8 @@ contract: setup assets  ## Against real servers on loopback: an API server for e
 	$(PYTEST) --maxprocesses 4 tests/contract
 
 e2e: setup lab-up  ## Whole stories in the lab.
-	$(BIN)/pytest -q tests/e2e
+	$(BIN)/pytest -q --numprocesses $(STORIES) -m 'not alone' tests/e2e
+	$(BIN)/pytest -q -m alone tests/e2e
 
 test: check contract e2e  ## Everything.
 

@@ -5,10 +5,12 @@ import secrets
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from lab.paths import GATEWAY
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.cells import Cell
 from tests.support.kube import Kube, KubeError
@@ -16,6 +18,20 @@ from tests.support.lab import LabDown, connected, eventually
 from tests.support.story import LABEL, Story
 
 Begin = Callable[..., Story]
+APART = ("test_grpc.py", "test_people.py", "test_routes.py", "test_strategies.py")
+"""Files whose tests share no rollout, so that each may run in a worker of its own."""
+
+
+class Stories(LoadScopeScheduling):
+    """Hands tests to workers: a whole file, because its tests look at the same rollouts, or one of a file apart."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return nodeid if file.endswith(APART) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return Stories(config, log)
 
 
 @pytest.fixture(scope="session")

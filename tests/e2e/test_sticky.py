@@ -23,7 +23,7 @@ from tests.support.clients import Headers, keyed, takes
 from tests.support.lab import eventually
 from tests.support.story import NAME, Story
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("sticky")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 PROGRAM = Path(sys.executable).parent / "kubectl-modelrollout"
 HEADER, COOKIE = Sticky(header="x-user-id"), Sticky(cookie="uid")
