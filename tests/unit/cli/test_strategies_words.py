@@ -55,6 +55,7 @@ def at_match() -> Raw:
             ],
         ),
         (looked(at_match()), ["match x-canary=1 to the candidate"]),
+        (view(PROGRESSING, strategy={"sticky": {"cookie": "uid"}}), ["10% candidate   of clients, by cookie uid"]),
         (
             looked(AT_GATE),
             ["gate        evaluation Running for 2m: its pod runs; auc 0.9123, auc_stable 0.91", "[gate evaluation]"],

@@ -216,7 +216,6 @@ AGREEMENT = {"preset": "traefik", "metrics": [{"name": "errors"}, {"name": "agre
             "spec.strategy.steps[0].shadow.comparer.enabled",
             "errors, latency give no evidence",
         ),
-        ({"analysis": AGREEMENT}, "spec.analysis.metrics[1]", "nothing makes pairs of answers"),
         (
             {"strategy": {"steps": [{"shadow": {"percent": 100}}, {"weight": 10}]}},
             "spec.strategy.steps[0].shadow.percent",
@@ -231,6 +230,11 @@ AGREEMENT = {"preset": "traefik", "metrics": [{"name": "errors"}, {"name": "agre
             "runs abort",
         ),
         ({"strategy": {"schedule": {"freeze": [{}]}}}, "spec.strategy.schedule", "the freeze never ends"),
+        (
+            {"strategy": {"type": "BlueGreen", "sticky": {"header": "x-user-id"}}},
+            "spec.strategy.sticky",
+            "nothing is split that clients could stay with",
+        ),
         (
             {"strategy": {"type": "BlueGreen", "guard": {"duration": "0s"}}},
             "spec.strategy.guard.duration",

@@ -44,7 +44,7 @@ MODEL = {
         {"name": "errors"},
         {"name": "predictions"},
         {"name": "inputs"},
-        {"name": "agreement"},
+        {"name": "agreement", "preset": "recorder"},
         {"name": "slo", "maxErrorRate": "5%"},
     ],
 }
@@ -139,8 +139,9 @@ def text(name):
         "horizon: 2h\ntraffic: {rps: [[0s, 100], [40m, 0.2]]}\ncandidate: {errorRate: [[0s, 0.1%], [50m, 3%]]}",
     ],
 )
-def test_looking_at_several_windows_at_once_changes_nothing(told):
-    stage = prepare(rollout(strategy={"minStepDuration": "10m"}), scenario(told))
+@pytest.mark.parametrize("sticky", [None, {"header": "x-user-id"}], ids=["requests", "clients"])
+def test_looking_at_several_windows_at_once_changes_nothing(told, sticky):
+    stage = prepare(rollout(strategy={"minStepDuration": "10m", "sticky": sticky}), scenario(told))
     for number in range(3):
         leaping, stepping = Run(stage, 3, number), Run(stage, 3, number, record=True)
         assert replace(stepping.play(), points=()) == leaping.play()

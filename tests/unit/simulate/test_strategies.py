@@ -16,6 +16,7 @@ from tests.unit.simulate.rollouts import rollout, scenario
 
 TRAFFIC = "traffic: {rps: 100}\nstable: {pods: 4}\n"
 COMPARED = {"preset": "traefik", "metrics": [{"name": "errors"}, {"name": "latency"}, {"name": "agreement"}]}
+SERVED = {"preset": "traefik", "metrics": [{"name": "errors"}, {"name": "latency"}]}
 MODEL = {"preset": "model-server", "metrics": [{"name": "errors"}, {"name": "predictions"}]}
 JOB = {"template": {"spec": {"containers": [{"name": "e", "image": "e:1"}]}}}
 EVALUATION = {"gate": {"name": "evaluation", "job": JOB}}
@@ -73,27 +74,27 @@ def moves(result: Result) -> list[str]:
             "promoted",
             ["Started", "Shadow", "Weight", "Weight", "Promoted", "Completed"],
         ),
-        ("", {"type": "BlueGreen"}, COMPARED, "promoted", ["Started", "Promoted", "Completed"]),
+        ("", {"type": "BlueGreen"}, SERVED, "promoted", ["Started", "Promoted", "Completed"]),
         (
             "candidate: {errorRate: 60%}",
             {"type": "BlueGreen"},
-            COMPARED,
+            SERVED,
             "rolledBack",
             ["Started", "Promoted", "RolledBack"],
         ),
         (
             "gates: {evaluation: {result: fail, after: 3m}}",
             {"steps": [EVALUATION, {"weight": 10}]},
-            COMPARED,
+            SERVED,
             "rolledBack",
             ["Started", "Gate", "RolledBack"],
         ),
-        ("gates: {evaluation: never}", {"steps": [EVALUATION, {"weight": 10}]}, COMPARED, "open", ["Started", "Gate"]),
-        ("gates: {evaluation: error}", {"steps": [EVALUATION, {"weight": 10}]}, COMPARED, "open", ["Started", "Gate"]),
+        ("gates: {evaluation: never}", {"steps": [EVALUATION, {"weight": 10}]}, SERVED, "open", ["Started", "Gate"]),
+        ("gates: {evaluation: error}", {"steps": [EVALUATION, {"weight": 10}]}, SERVED, "open", ["Started", "Gate"]),
         (
             "gates: {approval: fail}",
             {"steps": [APPROVAL, {"weight": 10}]},
-            COMPARED,
+            SERVED,
             "rolledBack",
             ["Started", "Gate", "Aborted"],
         ),
@@ -131,6 +132,18 @@ def test_a_match_takes_the_share_that_the_scenario_says():
     assert [share for _, share in few.path] == [3.0]
     assert [share for _, share in expected.path] == [10.0]
     assert (few.outcome, moves(few)[-1]) == ("paused", "Awaiting")
+
+
+@pytest.mark.parametrize(("rate", "outcome"), [("0.1%", "promoted"), ("5%", "rolledBack")])
+def test_clients_are_weighed_as_requests_are(rate, outcome):
+    sticky = {"steps": [{"weight": 10}, {"weight": 50}], "sticky": {"cookie": "uid", "endings": "Decimal"}}
+    stage = prepare(rollout(strategy=sticky), scenario(f"{TRAFFIC}candidate: {{errorRate: {rate}}}"))
+    (assumed,) = stage.assumed
+    assert "every client sends cookie uid with an evenly spread ending" in assumed
+    result = Run(stage, 0, 0).play()
+    assert (result.outcome, result.broken) == (outcome, ())
+    weights = [weight for _, weight in result.path]
+    assert weights == ([10.0, 50.0, 100.0] if outcome == "promoted" else [10.0])
 
 
 def test_a_match_without_matching_requests_waits():
@@ -282,7 +295,8 @@ def test_no_strategy_breaks_a_rule(first, weights, surge, queue, rps, rate, chec
         "gates": {name: check for name, gate in gates.items() if gate in first},
         "events": [{"kind": kind, "at": f"{at}s"} for kind, at in events],
     }
-    stage = prepare(rollout(strategy=strategy, analysis=COMPARED), Scenario.model_validate(told))
+    analysis = COMPARED if SHADOW in first else SERVED
+    stage = prepare(rollout(strategy=strategy, analysis=analysis), Scenario.model_validate(told))
     result = Run(stage, 0, 0).play()
     assert result.broken == ()
     assert result.outcome in ("promoted", "rolledBack", "paused", "open")
