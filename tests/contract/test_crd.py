@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.support.apiserver import CRD_FILE
-from tests.support.documents import GOOD, IDS, REFUSED, Document, edited
+from tests.support.documents import GOOD, IDS, PAIRED, REFUSED, Document, edited
 from tests.support.kube import Kube, KubeError
 
 API = "modelrollout.dev/v1alpha1"
@@ -50,6 +50,7 @@ def test_bad_input_is_refused_and_the_message_names_the_field(
         ("spec.analysis.falseRollback", "49.9%"),
         ("spec.analysis.metrics", [{"name": "errors", "maxIncrease": {"absolute": "0.1%", "relative": "0%"}}]),
         ("metadata.name", "f" * 52),
+        *(("spec", {**GOOD["spec"], **spec}) for spec in PAIRED),
     ],
 )
 def test_good_input_is_taken(api: Kube, path: str, value: object) -> None:

@@ -48,6 +48,17 @@ def comparer(**settings: object) -> Document:
     return {"shadow": {"comparer": settings}}
 
 
+AGREEMENT: Document = {"analysis": {"preset": "traefik", "metrics": [{"name": "agreement"}, {"name": "errors"}]}}
+
+PAIRED: tuple[Document, ...] = (
+    {**AGREEMENT, "strategy": {"type": "Shadow"}},
+    {**AGREEMENT, "strategy": {"steps": [{"shadow": {}}, TEN]}},
+    {**AGREEMENT, "strategy": {"steps": [comparer(tolerance=0.1), TEN]}},
+    {"analysis": {"preset": "traefik", "metrics": [{"name": "agreement", "preset": "recorder"}]}},
+)
+"""Parts of a spec in which something makes pairs of answers."""
+
+
 def job(**settings: object) -> Document:
     """Return a step with a gate that runs a Job."""
     return {"gate": {"job": {"template": GOOD["spec"]["template"], **settings}}}
@@ -157,6 +168,24 @@ REFUSED: list[tuple[str, object, str, str]] = [
         [{"name": "inputs"}],
         "inputs alone decides nothing",
         "inputs alone decides nothing",
+    ),
+    (
+        "spec.analysis.metrics",
+        [{"name": "errors"}, {"name": "agreement"}],
+        "analysis.metrics: agreement needs a shadow step with its comparer",
+        "analysis.metrics: agreement needs a shadow step with its comparer",
+    ),
+    (
+        "spec",
+        {**GOOD["spec"], **AGREEMENT, "strategy": {"steps": [TEN]}},
+        "agreement needs a shadow step with its comparer",
+        "agreement needs a shadow step with its comparer",
+    ),
+    (
+        "spec",
+        {**GOOD["spec"], **AGREEMENT, "strategy": {"steps": [comparer(enabled=False), TEN]}},
+        "add {shadow: {percent: 10}} as the first step, or remove the metric",
+        "add {shadow: {percent: 10}} as the first step, or remove the metric",
     ),
     (
         "spec.analysis.metrics",

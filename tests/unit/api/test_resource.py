@@ -3,7 +3,7 @@
 import pytest
 
 from modelrollout.api.resource import InvalidRollout, parse
-from tests.support.documents import GOOD, IDS, REFUSED, edited
+from tests.support.documents import GOOD, IDS, PAIRED, REFUSED, Document, edited
 
 
 @pytest.mark.parametrize(("path", "value", "_", "said"), REFUSED, ids=IDS)
@@ -12,6 +12,13 @@ def test_what_the_api_server_refuses_is_refused_here_too(path: str, value: objec
         parse(edited(path, value))
     assert said in str(refused.value)
     assert str(refused.value).startswith("ModelRollout ")
+
+
+@pytest.mark.parametrize("spec", PAIRED)
+def test_agreement_is_taken_where_something_makes_pairs(spec: Document) -> None:
+    assert "agreement" in [
+        metric.name for metric in parse(edited("spec", {**GOOD["spec"], **spec})).spec.analysis.metrics
+    ]
 
 
 def test_defaults_are_those_of_the_definition() -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from modelrollout.api.gates import KINDS as GATES
 from modelrollout.api.metrics import QUERIED, QUERIED_ALONE, RESERVED, TAKES, wire
 from modelrollout.api.patterns import COOKIE_VALUE, WORDS
+from modelrollout.api.spec import UNPAIRED
 from modelrollout.api.strategy import KINDS, MOVING, STICKY
 from modelrollout.api.traffic import ROUTERS
 from modelrollout.api.units import DURATION_PATTERN, PERCENT_PATTERN
@@ -113,6 +114,14 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         Rule(
             "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
             "metadata.name must begin with a letter and hold only a-z, 0-9 and '-', for it names Services",
+        ),
+    ),
+    "spec": (
+        Rule(
+            "!self.analysis.metrics.exists(m, m.name == 'agreement' && !has(m.preset)) || (has(self.strategy.steps)"
+            " ? self.strategy.steps.exists(s, has(s.shadow) && s.shadow.comparer.enabled)"
+            " : self.strategy.type == 'Shadow')",
+            f"analysis.metrics: {UNPAIRED}",
         ),
     ),
     "spec.progressDeadline": (

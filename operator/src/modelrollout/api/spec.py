@@ -1,7 +1,7 @@
 """What a user writes under `spec`."""
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,6 +12,12 @@ from modelrollout.api.strategy import Strategy, pods
 from modelrollout.api.template import PodTemplate
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.units import Duration, Percent, parse_duration, percent_between
+
+UNPAIRED: Final = (
+    "agreement needs a shadow step with its comparer: nothing else makes pairs of answers, and without any it never"
+    " passes; add {shadow: {percent: 10}} as the first step, or remove the metric (one whose pairs come from elsewhere"
+    " names the preset that reads them)"
+)
 
 
 class Analysis(ApiModel):
@@ -91,6 +97,15 @@ class Spec(ApiModel):
             raise ValueError("analysis.metrics: each metric name may stand once")
         if all(name == "inputs" for name in names):
             raise ValueError("analysis.metrics: inputs alone decides nothing; add errors or another metric")
+        return self
+
+    @model_validator(mode="after")
+    def _paired(self) -> "Spec":
+        steps, here = self.strategy.steps, [one for one in self.analysis.metrics if one.preset is None]
+        shadows = [step.shadow for step in steps or () if step.shadow is not None]
+        compares = any(one.comparer.enabled for one in shadows) if steps is not None else self.strategy.type == "Shadow"
+        if not compares and any(metric.name == "agreement" for metric in here):
+            raise ValueError(f"analysis.metrics: {UNPAIRED}")
         return self
 
     @field_validator("progress_deadline")

@@ -10,7 +10,7 @@ from modelrollout.api.units import parse_duration
 from modelrollout.core.capacity import NEAR, lacking, pods_for, share_of, weight_of
 from modelrollout.core.schedule import frozen_until
 from modelrollout.core.settings import Settings
-from modelrollout.core.strategies import stage_at, steps_of
+from modelrollout.core.strategies import steps_of
 from modelrollout.simulate.room import pods_at
 
 Place = tuple[int | str, ...]
@@ -69,14 +69,6 @@ def _shadows(spec: Spec) -> Advice:
         if step.shadow is not None:
             place = (*BASE, "steps", index, "shadow") if spec.strategy.steps else (*BASE, "type")
             yield from _shadow(spec, step.shadow, place)
-    compares = stage_at(spec, None) is not None
-    for index, metric in enumerate(spec.analysis.metrics):
-        if metric.name == "agreement" and not compares and metric.preset is None:
-            yield (
-                ("spec", "analysis", "metrics", index),
-                "agreement without a shadow step that compares: nothing makes pairs of answers, and the rollout waits "
-                "for them for ever; add {shadow: {percent: 10}} as the first step, or remove the metric",
-            )
 
 
 def _shadow(spec: Spec, shadow: Shadow, place: Place) -> Advice:

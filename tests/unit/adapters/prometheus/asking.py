@@ -39,6 +39,7 @@ def watched(
             "spec": {
                 "template": {"spec": {"containers": [{"name": "model", "image": "model:1"}]}},
                 "traffic": {"gatewayAPI": {"parentRefs": [{"name": "public"}]}},
+                "strategy": {"type": "Shadow"},
                 "analysis": {"preset": preset, "metrics": written, **analysis},
             },
         }
