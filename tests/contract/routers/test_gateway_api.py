@@ -354,8 +354,10 @@ ENVOY = "gateway.envoyproxy.io/gatewayclass-controller"
 
 def _taken(setting: Setting, controller: str) -> None:
     raw = setting.raw()
-    told = [parent(raw, ref, controller=controller, Accepted="True", ResolvedRefs="True") for ref in PARENTS]
-    answer(setting, raw, *told)
+    refs = raw["spec"]["parentRefs"]
+    answer(
+        setting, raw, *(parent(raw, ref, controller=controller, Accepted="True", ResolvedRefs="True") for ref in refs)
+    )
 
 
 async def warmed(setting: Setting) -> None:
@@ -395,6 +397,33 @@ async def test_envoy_gateway_keeps_naming_what_it_took_requests_from(
     setting.watch()
     await setting.set(Split({STABLE: 100}), "1")
     assert (setting.route().split, setting.route().kept) == (ALL, {CANDIDATE}), "the way back is one write"
+
+
+async def test_an_adopted_rule_keeps_its_backends_on_envoy_gateway(adopted: Setting) -> None:
+    theirs = adopted.raw()["spec"]["rules"]
+    _taken(adopted, ENVOY)
+    await adopted.set(ALL)
+    *rules, keep = adopted.raw()["spec"]["rules"]
+    assert rules == theirs, "stable is named before it gets requests"
+    assert (keep["name"], [one["name"] for one in keep["backendRefs"]]) == ("model-fraud-keep", [f"fraud-{STABLE}"])
+    assert adopted.route().kept == {STABLE}
+    await warmed(adopted)
+    await adopted.set(ALL)
+    *_, keep = adopted.raw()["spec"]["rules"]
+    assert [one["name"] for one in keep["backendRefs"]] == ["old"], "what had the requests until now"
+    assert (adopted.route().split, adopted.route().current) == (ALL, True)
+
+    for told, now in ((ALL, HALF), (HALF, HALF)):
+        adopted.watch()
+        await adopted.set(HALF, "1")
+        assert (adopted.route().split, adopted.route().latch) == (told, None if told == ALL else "1")
+        if told != now:
+            await warmed(adopted)
+    assert [rule.get("name") for rule in adopted.raw()["spec"]["rules"]] == ["other", "model", None]
+
+    adopted.watch()
+    await adopted.set(ALL, "2")
+    assert (adopted.route().split, adopted.route().kept) == (ALL, {CANDIDATE}), "the way back is one write"
 
 
 async def test_a_match_that_ends_is_kept_too(setting: Setting) -> None:

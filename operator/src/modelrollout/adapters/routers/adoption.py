@@ -19,10 +19,10 @@ from modelrollout.api.traffic import RuleRef
 from modelrollout.ports import TerminalError
 
 LATCH_PREFIX: Final = f"latch.{GROUP}/"
+KEEP: Final = "-keep"
+"""What the name of our entry at the end has after that of the one before."""
 
 Object = dict[str, Any]
-Change = Callable[[Object], tuple[Object, Object | None]]
-"""From an entry as it is to the entry as it should be, and the one that has to stand before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,22 @@ class Entry:
     before: Object | None
     """Our own entry that stands before it."""
     latch: str | None
+    keep: Object | None = None
+    """Our own entry that nothing matches, at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An adopted entry as it should be, and our own ones around it."""
+
+    rule: Object
+    before: Object | None = None
+    keep: Object | None = None
+    waits: bool = False
+    """It does not say yet what it has to, so the latch is not set either."""
+
+
+Change = Callable[[Entry], Wanted]
 
 
 class Adoption:
@@ -55,12 +71,15 @@ class Adoption:
         notes = (raw["metadata"].get("annotations") or {}) if raw else {}
         if raw is None or notes.get(ADOPTED_PREFIX + meta.name) != ref.rule:
             return None
-        entries = self._entries(raw)
-        index, before = _index(entries, ref.rule), _index(entries, own_name(rollout, ref))
-        if index is None:
+        return self._entry(raw, rollout, ref)
+
+    def _entry(self, raw: Mapping[str, Any], rollout: ModelRollout, ref: RuleRef) -> Entry | None:
+        named = {one.get("name"): one for one in reversed(self._entries(raw))}
+        own, notes = own_name(rollout, ref), raw["metadata"].get("annotations") or {}
+        if ref.rule not in named:
             return None
-        latch = notes.get(LATCH_PREFIX + meta.name)
-        return Entry(raw, entries[index], None if before is None else entries[before], latch)
+        latch = notes.get(LATCH_PREFIX + rollout.metadata.name)
+        return Entry(raw, named[ref.rule], named.get(own), latch, named.get(own + KEEP))
 
     async def write(
         self, resource: Resource, rollout: ModelRollout, ref: RuleRef, change: Change, latch: str | None
@@ -70,9 +89,8 @@ class Adoption:
         TerminalError where it is not there or another rollout's; ConflictError where somebody else was faster.
         """
         raw = await self._found(resource, rollout, ref)
-        entries = self._entries(raw)
-        index = _index(entries, ref.rule)
-        if index is None:
+        entries, entry = self._entries(raw), self._entry(raw, rollout, ref)
+        if entry is None:
             named = ", ".join(str(one["name"]) for one in entries if one.get("name")) or "none"
             raise self._refusal(
                 rollout,
@@ -80,9 +98,10 @@ class Adoption:
                 "give the entry to be split this name, or name another",
             )
         self._check_free(resource, rollout, ref, raw)
+        wanted = change(entry)
         operations = [
-            *_notes(raw, rollout, ref, latch),
-            *_patch(f"/spec/{self._spot}", entries, index, own_name(rollout, ref), change),
+            *_notes(raw, rollout, ref, entry.latch if wanted.waits else latch),
+            *_patch(f"/spec/{self._spot}", entries, ref.rule, own_name(rollout, ref), wanted),
         ]
         if operations:
             version = str(raw["metadata"]["resourceVersion"])
@@ -130,24 +149,39 @@ def _index(entries: Sequence[Mapping[str, Any]], name: str) -> int | None:
     return next((index for index, entry in enumerate(entries) if entry.get("name") == name), None)
 
 
-def _patch(root: str, entries: Sequence[Object], index: int, own: str, change: Change) -> Iterator[Object]:
+def _patch(root: str, entries: list[Object], rule: str, own: str, wanted: Wanted) -> Iterator[Object]:
     """Yield the operations on the list; places count as they are after the operations before."""
-    entry, place = entries[index], _index(entries, own)
-    after, before = change(entry)
+    index = _index(entries, rule) or 0
+    entry, after = entries[index], wanted.rule
     for key in sorted(entry.keys() | after.keys()):
         path = f"{root}/{index}/{_escaped(key)}"
         if key not in after:
             yield {"op": "remove", "path": path}
         elif key not in entry or entry[key] != after[key]:
             yield {"op": "add", "path": path, "value": after[key]}
-    if place is not None and place < index and before is not None:
-        if entries[place] != before:
-            yield {"op": "replace", "path": f"{root}/{place}", "value": before}
-        return
-    if place is not None:
+    place = _index(entries, own)
+    if place is not None and (wanted.before is None or place > index):
         yield {"op": "remove", "path": f"{root}/{place}"}
-    if before is not None:
-        yield {"op": "add", "path": f"{root}/{index}", "value": before}
+        del entries[place]
+        place = None
+    if wanted.before is not None:
+        index = _index(entries, rule) or 0
+        if place is None:
+            yield {"op": "add", "path": f"{root}/{index}", "value": wanted.before}
+            entries.insert(index, wanted.before)
+        elif entries[place] != wanted.before:
+            yield {"op": "replace", "path": f"{root}/{place}", "value": wanted.before}
+    yield from _patch_keep(root, entries, own + KEEP, wanted.keep)
+
+
+def _patch_keep(root: str, entries: Sequence[Object], name: str, keep: Object | None) -> Iterator[Object]:
+    place = _index(entries, name)
+    if place is None and keep is not None:
+        yield {"op": "add", "path": f"{root}/-", "value": keep}
+    elif place is not None and keep is None:
+        yield {"op": "remove", "path": f"{root}/{place}"}
+    elif place is not None and entries[place] != keep:
+        yield {"op": "replace", "path": f"{root}/{place}", "value": keep}
 
 
 def _notes(raw: Mapping[str, Any], rollout: ModelRollout, ref: RuleRef, latch: str | None) -> Iterator[Object]:

@@ -1,13 +1,15 @@
 """One named rule of a Gateway API route that somebody else owns: its backends, our mirror, and a rule before it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 from modelrollout.adapters.kubernetes.cache import Routes
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.routers import gateway_status as status
-from modelrollout.adapters.routers.adoption import Adoption, own_name
+from modelrollout.adapters.routers.adoption import KEEP, Adoption, Entry, Wanted, own_name
 from modelrollout.adapters.routers.features import Place
+from modelrollout.adapters.routers.gateway_keeping import CONTROLLER, Warming, keep_rule
 from modelrollout.adapters.routers.gateway_own import KINDS
 from modelrollout.adapters.routers.gateway_rules import Object, rules_of, split_of
 from modelrollout.adapters.routers.owning import same
@@ -15,6 +17,7 @@ from modelrollout.adapters.routers.refusing import asks_for
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import GatewayAPI, RuleRef
 from modelrollout.core.observed import Route
+from modelrollout.core.revision import object_name
 from modelrollout.core.split import Split
 from modelrollout.ports import TerminalError
 
@@ -27,6 +30,7 @@ class AdoptedRoutes:
     def __init__(self, api: Api, routes: Routes) -> None:
         self._routes = routes
         self._adoption = Adoption(api, routes, "rules", FIELD)
+        self._warming = Warming(routes)
 
     async def set(
         self, rollout: ModelRollout, gateway: GatewayAPI, ref: RuleRef, split: Split, latch: str | None
@@ -34,16 +38,38 @@ class AdoptedRoutes:
         """Write the rule; TerminalError where it is not there, or another rollout's."""
         name = rollout.metadata.name
 
-        def change(rule: Object) -> tuple[Object, Object | None]:
+        def change(entry: Entry) -> Wanted:
             try:
-                return rules_of(name, rule, split, own_name(rollout, ref))
+                rule, before = rules_of(name, entry.rule, split, own_name(rollout, ref))
             except ValueError as error:
                 raise TerminalError(
                     f"ModelRollout {rollout.metadata.namespace}/{name}: {FIELD}: rule {ref.rule!r} of {gateway.kind} "
                     f"{ref.name} matches header {error} itself; match another header in {asks_for(split)}"
                 ) from None
+            if CONTROLLER not in status.controllers(entry.raw):
+                return Wanted(rule, before)
+            return self._kept(rollout, gateway, ref, entry, Wanted(rule, before), split)
 
         await self._adoption.write(KINDS[gateway.kind], rollout, ref, change, latch)
+
+    def _kept(  # noqa: PLR0913, PLR0917
+        self, rollout: ModelRollout, gateway: GatewayAPI, ref: RuleRef, entry: Entry, wanted: Wanted, split: Split
+    ) -> Wanted:
+        """Return what to write on a route of Envoy Gateway, which names backends before and after their time."""
+        now, known = _backends(entry.rule, entry.before), _backends(entry.keep)
+        then = _backends(wanted.rule, wanted.before)
+        cold = {name: backend for name, backend in then.items() if name not in now and name not in known}
+        own = own_name(rollout, ref) + KEEP
+        if cold:
+            revisions = [one for one in split.served if object_name(rollout.metadata.name, one) in cold]
+            self._warming.begin(rollout, revisions)
+            keep = keep_rule(rollout, gateway, own, [*known.values(), *cold.values()])
+        else:
+            keep = entry.keep or {}
+        if self._warming.holds(rollout, split, taken=not cold and status.accepted(entry.raw, _parents(entry))):
+            return Wanted(entry.rule, entry.before, keep or None, waits=True)
+        gone = [backend for name, backend in now.items() if name not in then]
+        return replace(wanted, keep=keep_rule(rollout, gateway, own, gone) if gone else None)
 
     def read(self, rollout: ModelRollout, gateway: GatewayAPI, ref: RuleRef) -> Route | None:
         """Interpret the rule: what it says, whether it is as we write it, whether the gateways took the route."""
@@ -57,13 +83,14 @@ class AdoptedRoutes:
         except ValueError:
             wanted = None
         problem = next(status.problems(entry.raw), None)
-        parents = (entry.raw.get("spec") or {}).get("parentRefs") or []
+        kept = split_of(name, [entry.keep or {}], None).weights
         return Route(
             split=split,
             current=same(wanted, (entry.rule, entry.before)),
-            accepted=problem is None and status.accepted(entry.raw, parents),
+            accepted=problem is None and status.accepted(entry.raw, _parents(entry)),
             latch=entry.latch,
             problem=problem,
+            kept=frozenset(kept),
         )
 
     def gateways(self, rollout: ModelRollout, gateway: GatewayAPI, ref: RuleRef) -> Iterator[Place]:
@@ -73,3 +100,13 @@ class AdoptedRoutes:
         for parent in (raw.get("spec") or {}).get("parentRefs") or []:
             if parent.get("kind", "Gateway") == "Gateway":
                 yield str(parent.get("namespace") or namespace), str(parent["name"])
+
+
+def _parents(entry: Entry) -> list[Object]:
+    return (entry.raw.get("spec") or {}).get("parentRefs") or []
+
+
+def _backends(*rules: Object | None) -> dict[str, Object]:
+    """Return the backends that rules send requests to, by their names."""
+    found = (backend for rule in rules if rule is not None for backend in rule.get("backendRefs") or [])
+    return {str(backend.get("name")): backend for backend in found if backend.get("weight", 1) > 0}

@@ -3,7 +3,6 @@
 We own them as a whole: what anybody else changes in their specs is seen as a difference and written over.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from modelrollout.adapters.kubernetes.owned import Owned
 from modelrollout.adapters.kubernetes.preview import preview_name
 from modelrollout.adapters.kubernetes.resources import GRPC_ROUTES, HTTP_ROUTES, Resource
 from modelrollout.adapters.routers import gateway_status as status
+from modelrollout.adapters.routers.gateway_keeping import CONTROLLER, Warming, keep_rule
 from modelrollout.adapters.routers.gateway_rules import Object, rules_of, service, split_of
 from modelrollout.adapters.routers.owning import head, latch_of, same
 from modelrollout.adapters.routers.refusing import preview_hostnames
@@ -20,19 +20,11 @@ from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import GatewayAPI
 from modelrollout.core.observed import Route
 from modelrollout.core.split import Split
-from modelrollout.ports import Key
 
 KINDS: Final[Mapping[str, Resource]] = {"HTTPRoute": HTTP_ROUTES, "GRPCRoute": GRPC_ROUTES}
 RULE: Final = "modelrollout"
 MATCH_RULE: Final = "modelrollout-match"
 KEEP_RULE: Final = "modelrollout-keep"
-KEEP_HEADER: Final = "X-Modelrollout-Keep"
-KEEPS: Final = "gateway.envoyproxy.io/gatewayclass-controller"
-"""The controller of Envoy Gateway."""
-WARM_UP: Final = 1.0
-"""Seconds from the first mention of a revision to its first request."""
-RETRY: Final = 0.5
-"""Seconds until another look at a route that the gateway has not taken yet."""
 PREVIEW: Final = "preview"
 
 
@@ -41,14 +33,12 @@ class OwnRoutes:
 
     def __init__(self, api: Api, routes: Routes) -> None:
         self._owned = Owned(api, routes)
-        self._routes = routes
-        self._warming: dict[Key, tuple[float, frozenset[str]]] = {}
-        """Revisions that a route names already and that get requests a moment later, and when."""
+        self._warming = Warming(routes)
 
     async def set(self, rollout: ModelRollout, gateway: GatewayAPI, split: Split, latch: str | None) -> None:
         """Write the routes; TerminalError where one of that name is somebody else's."""
         held = self._owned.find(KINDS[gateway.kind], rollout, rollout.metadata.name)
-        if held is not None and KEEPS in status.controllers(held):
+        if held is not None and CONTROLLER in status.controllers(held):
             if await self._warm(rollout, gateway, held, split):
                 return
             kept = _dropped(rollout, held, split)
@@ -61,26 +51,15 @@ class OwnRoutes:
             await self._owned.write(KINDS[gateway.kind], rollout, body, sole=True)
 
     async def _warm(self, rollout: ModelRollout, gateway: GatewayAPI, held: Mapping[str, Any], split: Split) -> bool:
-        """Name revisions in the route before they get requests; True while Envoy is still to hear of them.
-
-        Envoy may hear of a rule before it hears of the cluster that the rule leads to: a request in between fails.
-        """
-        key = Key(rollout.metadata.namespace, rollout.metadata.name)
-        cold = [one for one in split.served if one not in (*_said(rollout, held).served, *_kept(rollout, _rules(held)))]
+        """Name revisions in the route before they get requests; True while Envoy is still to hear of them."""
+        known = _kept(rollout, _rules(held))
+        cold = [one for one in split.served if one not in (*_said(rollout, held).served, *known)]
         if cold:
-            kept = (*_kept(rollout, _rules(held)), *cold)
-            body = route(rollout, gateway, _said(rollout, held), None, kept)
-            self._warming[key] = (asyncio.get_running_loop().time() + WARM_UP, frozenset(cold))
+            body = route(rollout, gateway, _said(rollout, held), None, (*known, *cold))
+            self._warming.begin(rollout, cold)
             await self._owned.write(KINDS[gateway.kind], rollout, body, sole=True)
-        ready_at, revisions = self._warming.get(key, (0.0, frozenset()))
-        if revisions.isdisjoint(split.served):
-            return False
-        wait = ready_at - asyncio.get_running_loop().time()
-        if not cold and wait <= 0 and status.accepted(held, _parents(gateway)):
-            del self._warming[key]
-            return False
-        asyncio.get_running_loop().call_later(max(wait, RETRY), self._routes.wake, key)
-        return True
+        taken = not cold and status.accepted(held, _parents(gateway))
+        return self._warming.holds(rollout, split, taken=taken)
 
     def read(self, rollout: ModelRollout, gateway: GatewayAPI) -> Route | None:
         """Interpret the routes: what they say, whether they are as we write them, whether the gateways took them."""
@@ -121,7 +100,7 @@ def route(
     rule, match = rules_of(name, _base(gateway), split, MATCH_RULE)
     rules = [rule] if match is None else [match, rule]
     if kept:
-        rules.append(_keep_rule(rollout, gateway, kept))
+        rules.append(keep_rule(rollout, gateway, KEEP_RULE, [service(name, revision) for revision in kept]))
     spec = _spec(_parents(gateway), gateway.hostnames, rules)
     return {**head(KINDS[gateway.kind], rollout, name, latch), "spec": spec}
 
@@ -133,19 +112,6 @@ def preview_route(rollout: ModelRollout, gateway: GatewayAPI) -> Object:
     rule = {**_base(gateway), "backendRefs": [service(name, PREVIEW, 1)]}
     spec = _spec(parents, preview_hostnames(rollout), [rule])
     return {**head(KINDS[gateway.kind], rollout, preview_name(name)), "spec": spec}
-
-
-def _keep_rule(rollout: ModelRollout, gateway: GatewayAPI, kept: Sequence[str]) -> Object:
-    """Return a rule that no request matches, and that names revisions which the others no longer do.
-
-    Envoy Gateway drops the cluster of a Service that no rule names, a moment before Envoy hears of the new rules: a
-    request in between finds no cluster, and fails.
-    """
-    asked: Object = {"headers": [{"type": "Exact", "name": KEEP_HEADER, "value": rollout.metadata.uid or "none"}]}
-    if gateway.kind == "HTTPRoute":
-        asked |= {"path": {"type": "Exact", "value": "/.modelrollout/keep"}, "method": "TRACE"}
-    backends = [service(rollout.metadata.name, revision, 1) for revision in kept]
-    return {"name": KEEP_RULE, "matches": [asked], "backendRefs": backends}
 
 
 def _kept(rollout: ModelRollout, rules: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

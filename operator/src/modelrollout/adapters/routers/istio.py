@@ -14,7 +14,7 @@ from modelrollout.adapters.kubernetes.owned import Owned
 from modelrollout.adapters.kubernetes.preview import preview_name
 from modelrollout.adapters.kubernetes.resources import DESTINATION_RULES, VIRTUAL_SERVICES, Resource
 from modelrollout.adapters.routers import istio_routes as http
-from modelrollout.adapters.routers.adoption import Adoption, own_name
+from modelrollout.adapters.routers.adoption import Adoption, Entry, Wanted, own_name
 from modelrollout.adapters.routers.owning import Object, head, holds, latch_of, same
 from modelrollout.adapters.routers.refusing import asked, asks_for, check_issued, preview_hostnames, refusal, steps
 from modelrollout.api.resource import ModelRollout
@@ -122,9 +122,9 @@ class IstioRouter:
     async def _adopt(self, rollout: ModelRollout, ref: RuleRef, split: Split, latch: str | None) -> None:
         name = rollout.metadata.name
 
-        def change(entry: Object) -> tuple[Object, Object | None]:
+        def change(entry: Entry) -> Wanted:
             try:
-                return http.adopted(name, own_name(rollout, ref), entry, split)
+                return Wanted(*http.adopted(name, own_name(rollout, ref), entry.rule, split))
             except ValueError as error:
                 raise TerminalError(
                     f"ModelRollout {rollout.metadata.namespace}/{name}: {FIELD}: route {ref.rule!r} of VirtualService "

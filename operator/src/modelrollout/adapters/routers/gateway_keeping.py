@@ -1,0 +1,63 @@
+"""What keeps Envoy from losing requests while a route changes: backends that a rule names, but sends nothing to.
+
+Envoy Gateway drops the cluster of a Service that no rule names, a moment before Envoy hears of the new rules, and Envoy
+may hear of a rule before it hears of the cluster that the rule leads to. A request in between finds no cluster, and
+fails. So a Service is named before its first request, and still named after its last.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from modelrollout.adapters.kubernetes.cache import Routes
+from modelrollout.adapters.routers.gateway_rules import Object
+from modelrollout.api.resource import ModelRollout
+from modelrollout.api.traffic import GatewayAPI
+from modelrollout.core.split import Split
+from modelrollout.ports import Key
+
+CONTROLLER: Final = "gateway.envoyproxy.io/gatewayclass-controller"
+"""The controller of Envoy Gateway."""
+HEADER: Final = "X-Modelrollout-Keep"
+WARM_UP: Final = 1.0
+"""Seconds from the first mention of a revision to its first request."""
+RETRY: Final = 0.5
+"""Seconds until another look at a route that the gateway has not taken yet."""
+
+
+def keep_rule(rollout: ModelRollout, gateway: GatewayAPI, name: str, backends: Sequence[Mapping[str, Any]]) -> Object:
+    """Return a rule that no request matches, and that names backends which the others do not."""
+    asked: Object = {"headers": [{"type": "Exact", "name": HEADER, "value": rollout.metadata.uid or "none"}]}
+    if gateway.kind == "HTTPRoute":
+        asked |= {"path": {"type": "Exact", "value": "/.modelrollout/keep"}, "method": "TRACE"}
+    return {"name": name, "matches": [asked], "backendRefs": [{**backend, "weight": 1} for backend in backends]}
+
+
+class Warming:
+    """Revisions that routes name already and that get requests a moment later."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+        self._since: dict[Key, tuple[float, Collection[str]]] = {}
+        """By rollout: when they may get requests, and which they are."""
+
+    def begin(self, rollout: ModelRollout, revisions: Collection[str]) -> None:
+        """Note revisions that the route names from now on."""
+        self._since[_key(rollout)] = (asyncio.get_running_loop().time() + WARM_UP, frozenset(revisions))
+
+    def holds(self, rollout: ModelRollout, split: Split, *, taken: bool) -> bool:
+        """Say whether a split has to wait; the rollout is then looked at again. `taken`: the gateway has the names."""
+        key, loop = _key(rollout), asyncio.get_running_loop()
+        ready_at, revisions = self._since.get(key, (0.0, ()))
+        if not set(revisions).intersection(split.served):
+            return False
+        wait = ready_at - loop.time()
+        if taken and wait <= 0:
+            del self._since[key]
+            return False
+        loop.call_later(max(wait, RETRY), self._routes.wake, key)
+        return True
+
+
+def _key(rollout: ModelRollout) -> Key:
+    return Key(rollout.metadata.namespace, rollout.metadata.name)
