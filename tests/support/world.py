@@ -177,12 +177,14 @@ class World:
 
     def observe(self) -> Observed:
         """Return what the operator sees."""
+        return replace(self._around(), readings=self._readings())
+
+    def _around(self) -> Observed:
         return Observed(
             desired=self.desired,
             image=f"model:{self.desired}",
             workloads={revision: self._workload(revision, pods) for revision, pods in self.pods.items()},
             route=Route(self.split, current=True, accepted=self._applied, latch=self.latch) if self.weights else None,
-            readings=self._readings(),
             request=self.request,
             gate=self.checks.result(self.now),
             comparer=state_of(self.comparer, self.now, self.pod_start),
@@ -225,7 +227,7 @@ class World:
         """Return what wakes the operator when it changes."""
         watch = self.last.watch if self.last else None
         windows = int(self.now.timestamp()) // self.window if watch is not None else 0
-        return replace(self.observe(), readings={}), self.generation, windows
+        return self._around(), self.generation, windows
 
     def reconcile(self) -> Plan:
         """Let the operator look once, and carry out its plan.
