@@ -72,6 +72,8 @@ class Surroundings:
     namespace: str
     broken: set[str] = field(default_factory=set)
     """Revisions whose pods do not become ready."""
+    controller: str = "example.com/gateway"
+    """Of the gateways."""
 
     async def run(self) -> None:
         while True:
@@ -103,7 +105,7 @@ class Surroundings:
         common["lastTransitionTime"] = "2026-01-01T00:00:00Z"
         parent = {
             "parentRef": raw["spec"]["parentRefs"][0],
-            "controllerName": "example.com/gateway",
+            "controllerName": self.controller,
             "conditions": [
                 {"type": "Accepted", "reason": "Accepted", **common},
                 {"type": "ResolvedRefs", "reason": "ResolvedRefs", **common},

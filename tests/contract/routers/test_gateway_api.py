@@ -352,7 +352,8 @@ async def test_a_patch_of_an_older_state_is_a_conflict(adopted: Setting) -> None
 ENVOY = "gateway.envoyproxy.io/gatewayclass-controller"
 
 
-def _taken(setting: Setting, controller: str) -> None:
+def taken(setting: Setting, controller: str) -> None:
+    """Play a gateway of some kind, which takes the route as it is."""
     raw = setting.raw()
     refs = raw["spec"]["parentRefs"]
     answer(
@@ -362,7 +363,7 @@ def _taken(setting: Setting, controller: str) -> None:
 
 async def warmed(setting: Setting) -> None:
     """Play the gateway, and wait until the router has the rollout looked at again."""
-    _taken(setting, ENVOY)
+    taken(setting, ENVOY)
     setting.watch()
     setting.woken.clear()
     async with asyncio.timeout(10):
@@ -376,7 +377,7 @@ async def test_envoy_gateway_keeps_naming_what_it_took_requests_from(
     """A Service that no rule names loses its cluster before Envoy hears of the new rules: requests would fail."""
     setting = Setting(case, api, connection, namespace)
     await setting.set(ALL)
-    _taken(setting, ENVOY)
+    taken(setting, ENVOY)
     setting.watch()
     await setting.set(Split({CANDIDATE: 100}))
     assert setting.route().split == ALL, "the candidate is named before it gets requests"
@@ -388,7 +389,7 @@ async def test_envoy_gateway_keeps_naming_what_it_took_requests_from(
     assert [(one["name"], one["weight"]) for one in rule["backendRefs"]] == [(f"fraud-{CANDIDATE}", 100)]
     assert [one["name"] for one in keep["backendRefs"]] == [f"fraud-{STABLE}"]
     assert keep["matches"][0]["headers"][0]["value"] == setting.rollout.metadata.uid
-    _taken(setting, ENVOY)
+    taken(setting, ENVOY)
     route = setting.route()
     assert (route.split, route.kept) == (Split({CANDIDATE: 100}), {STABLE})
     assert route.current
@@ -401,7 +402,7 @@ async def test_envoy_gateway_keeps_naming_what_it_took_requests_from(
 
 async def test_an_adopted_rule_keeps_its_backends_on_envoy_gateway(adopted: Setting) -> None:
     theirs = adopted.raw()["spec"]["rules"]
-    _taken(adopted, ENVOY)
+    taken(adopted, ENVOY)
     await adopted.set(ALL)
     *rules, keep = adopted.raw()["spec"]["rules"]
     assert rules == theirs, "stable is named before it gets requests"
@@ -428,7 +429,7 @@ async def test_an_adopted_rule_keeps_its_backends_on_envoy_gateway(adopted: Sett
 
 async def test_a_match_that_ends_is_kept_too(setting: Setting) -> None:
     await setting.set(BETA)
-    _taken(setting, ENVOY)
+    taken(setting, ENVOY)
     setting.watch()
     await setting.set(ALL)
     assert setting.route().kept == {CANDIDATE}

@@ -104,6 +104,9 @@ class Cluster:
         self._call("pods")
         return "ImagePullBackOff: no such image", False
 
+    async def leave(self, key: Key) -> None:
+        self._call("leave")
+
     # ports.TrafficRouter
 
     async def learn(self, rollout: ModelRollout) -> None:
@@ -206,6 +209,7 @@ class Operator:
             metrics=OperatorMetrics(),
             memories=self.memories,
             may_write=may_write,
+            leave=cluster.leave,
         )
 
     async def look(self) -> timedelta | None:

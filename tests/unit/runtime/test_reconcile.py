@@ -231,3 +231,17 @@ async def test_a_forgotten_rollout_leaves_nothing() -> None:
     operator.store.remove(KEY)
     assert await operator.reconciler.reconcile(KEY) is None
     assert list(operator.memories) == []
+    assert cluster.calls[-1] == "leave"
+    assert cluster.calls.count("leave") == 1
+
+
+async def test_who_may_not_write_leaves_what_is_there() -> None:
+    cluster = Cluster()
+    operator = Operator(cluster, may_write=lambda: False)
+    assert await operator.reconciler.reconcile(KEY) is None
+    assert cluster.calls == []
+
+
+async def test_what_cannot_be_tidied_up_is_let_be() -> None:
+    cluster = Cluster(fault=always("leave", TerminalError("no right to do so")))
+    assert await Operator(cluster).reconciler.reconcile(KEY) is None

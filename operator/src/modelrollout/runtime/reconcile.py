@@ -1,7 +1,7 @@
 """One rollout, once: observe, plan, carry out, remember."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -71,6 +71,8 @@ class Reconciler:
     memories: Memories
     may_write: Callable[[], bool]
     """Whether we hold the lease for certain; asked before every write."""
+    leave: Callable[[Key], Awaitable[None]]
+    """Takes what has no use any more out of objects of others, after a rollout that is gone."""
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Bring one rollout a step further; returns when to look again, None: when something changes.
@@ -79,6 +81,8 @@ class Reconciler:
         else may write.
         """
         raw = self.store.raw(key)
+        if raw is None:
+            await self._leave(key)
         if raw is None or raw["metadata"].get("deletionTimestamp"):
             self.forget(key)
             return None
@@ -102,6 +106,14 @@ class Reconciler:
         self.collector.forget(key)
         self.observer.forget(key)
         self.gates.forget(key)
+
+    async def _leave(self, key: Key) -> None:
+        if not self.may_write():
+            return
+        try:
+            await self.leave(key)
+        except TerminalError as error:
+            ObjectLog(_log, key).warning("not tidied up after its deletion: %s", error)
 
     def _read(self, key: Key, raw: dict[str, Any]) -> tuple[ModelRollout, str | None]:
         """Return a rollout and, where its newest spec cannot be read, why; it then has the last one that could be.

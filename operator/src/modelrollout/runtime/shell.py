@@ -83,6 +83,7 @@ class Shell:
             metrics=self.metrics,
             memories=Memories(),
             may_write=lambda: self.lease is None or self.lease.held,
+            leave=routers.leave,
         )
         self.reflectors: dict[str, Reflector] = {}
         self._reflect(workloads, routes, configs, routers)
@@ -134,6 +135,8 @@ class Shell:
     def _gone(self, key: Key) -> None:
         self.queue.forget(key)
         self.reconciler.forget(key)
+        # Once more, to leave nothing behind in objects of others.
+        self.queue.add(key)
 
     def _heard(self) -> Mapping[str, float]:
         """Return when each watch was last heard; one that is opened anew lives, though nothing ever changes there."""

@@ -18,7 +18,7 @@ from modelrollout.adapters.routers.service import ServiceRouter
 from modelrollout.adapters.routers.several import Several
 from modelrollout.adapters.routers.traefik import TraefikRouter
 from modelrollout.api.resource import ModelRollout
-from modelrollout.ports import TerminalError, TrafficRouter
+from modelrollout.ports import Key, TerminalError, TrafficRouter
 
 GROUP: Final = "modelrollout.routers"
 
@@ -66,6 +66,12 @@ class Routers:
         """Return the router that a rollout's `spec.traffic` chooses; TerminalError where it is not there."""
         found = {name: self._named(rollout, name) for name in rollout.spec.traffic.routers}
         return next(iter(found.values())) if len(found) == 1 else Several(found)
+
+    async def leave(self, key: Key) -> None:
+        """Tidy up in objects of others after a rollout that is gone; see AdoptedRoutes.leave."""
+        for router in self._routers.values():
+            if isinstance(router, GatewayApiRouter):
+                await router.leave(key)
 
     def _named(self, rollout: ModelRollout, name: str) -> TrafficRouter:
         if name in self._routers:

@@ -16,7 +16,7 @@ from modelrollout.adapters.kubernetes.resources import Resource
 from modelrollout.api.base import ADOPTED_PREFIX, GROUP, NAME_LABEL
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import RuleRef
-from modelrollout.ports import TerminalError
+from modelrollout.ports import Key, TerminalError
 
 LATCH_PREFIX: Final = f"latch.{GROUP}/"
 KEEP: Final = "-keep"
@@ -107,6 +107,24 @@ class Adoption:
             version = str(raw["metadata"]["resourceVersion"])
             raw = await self._api.patch(resource, rollout.metadata.namespace, ref.name, version, operations)
         self._routes.event(resource, "MODIFIED", raw)
+
+    async def leave(self, resource: Resource, key: Key) -> None:
+        """Take our entries that nothing matches out of the objects that a rollout adopted; ConflictError as above."""
+        for name in self._routes.names(resource, key):
+            held = self._routes.get(resource, key.namespace, name) or {"metadata": {}}
+            rule = (held["metadata"].get("annotations") or {}).get(ADOPTED_PREFIX + key.name)
+            if _index(self._entries(held), f"{rule}-{key.name}{KEEP}") is None:
+                continue
+            try:
+                raw = await self._api.get(resource, key.namespace, name)
+            except NotFound:
+                continue
+            entries, ours = self._entries(raw), f"{rule}-{key.name}{KEEP}"
+            operations = list(_patch_keep(f"/spec/{self._spot}", entries, ours, None))
+            if operations:
+                version = str(raw["metadata"]["resourceVersion"])
+                raw = await self._api.patch(resource, key.namespace, name, version, operations)
+                self._routes.event(resource, "MODIFIED", raw)
 
     async def _found(self, resource: Resource, rollout: ModelRollout, ref: RuleRef) -> Object:
         namespace = rollout.metadata.namespace

@@ -9,7 +9,7 @@ from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.routers import gateway_status as status
 from modelrollout.adapters.routers.adoption import KEEP, Adoption, Entry, Wanted, own_name
 from modelrollout.adapters.routers.features import Place
-from modelrollout.adapters.routers.gateway_keeping import CONTROLLER, Warming, keep_rule
+from modelrollout.adapters.routers.gateway_keeping import CONTROLLER, MOST_RULES, Warming, keep_rule
 from modelrollout.adapters.routers.gateway_own import KINDS
 from modelrollout.adapters.routers.gateway_rules import Object, rules_of, split_of
 from modelrollout.adapters.routers.owning import same
@@ -19,7 +19,7 @@ from modelrollout.api.traffic import GatewayAPI, RuleRef
 from modelrollout.core.observed import Route
 from modelrollout.core.revision import object_name
 from modelrollout.core.split import Split
-from modelrollout.ports import TerminalError
+from modelrollout.ports import Key, TerminalError
 
 FIELD: Final = "spec.traffic.gatewayAPI.route"
 
@@ -48,7 +48,17 @@ class AdoptedRoutes:
                 ) from None
             if CONTROLLER not in status.controllers(entry.raw):
                 return Wanted(rule, before)
-            return self._kept(rollout, gateway, ref, entry, Wanted(rule, before), split)
+            kept = self._kept(rollout, gateway, ref, entry, Wanted(rule, before), split)
+            if kept.keep is None or _room(entry, ref, rollout, kept):
+                return kept
+            if not kept.waits or latch is not None:
+                # A request may be lost, which is less than those that a candidate fails that cannot be left.
+                return Wanted(rule, before)
+            raise TerminalError(
+                f"ModelRollout {rollout.metadata.namespace}/{name}: {FIELD}: {gateway.kind} {ref.name} has "
+                f"{MOST_RULES} rules, the most that there can be, and at Envoy Gateway needs room for one of ours "
+                f"({own_name(rollout, ref)}{KEEP}) lest requests be lost; take a rule out, or split the route"
+            )
 
         await self._adoption.write(KINDS[gateway.kind], rollout, ref, change, latch)
 
@@ -68,8 +78,13 @@ class AdoptedRoutes:
             keep = entry.keep or {}
         if self._warming.holds(rollout, split, taken=not cold and status.accepted(entry.raw, _parents(entry))):
             return Wanted(entry.rule, entry.before, keep or None, waits=True)
-        gone = [backend for name, backend in now.items() if name not in then]
-        return replace(wanted, keep=keep_rule(rollout, gateway, own, gone) if gone else None)
+        gone = {name: backend for name, backend in now.items() if name not in then}
+        if gone:
+            self._warming.part(rollout)
+        elif now.keys() == then.keys() and not self._warming.over(rollout):
+            # What only puts weights right must not make the way back cold.
+            gone = {name: backend for name, backend in known.items() if name not in then}
+        return replace(wanted, keep=keep_rule(rollout, gateway, own, list(gone.values())) if gone else None)
 
     def read(self, rollout: ModelRollout, gateway: GatewayAPI, ref: RuleRef) -> Route | None:
         """Interpret the rule: what it says, whether it is as we write it, whether the gateways took the route."""
@@ -84,14 +99,25 @@ class AdoptedRoutes:
             wanted = None
         problem = next(status.problems(entry.raw), None)
         kept = split_of(name, [entry.keep or {}], None).weights
+        # In somebody else's route nothing of ours stays that has no use.
+        surplus = entry.keep is not None and self._warming.over(rollout)
         return Route(
             split=split,
-            current=same(wanted, (entry.rule, entry.before)),
+            current=same(wanted, (entry.rule, entry.before)) and not surplus,
             accepted=problem is None and status.accepted(entry.raw, _parents(entry)),
             latch=entry.latch,
             problem=problem,
             kept=frozenset(kept),
         )
+
+    async def leave(self, key: Key) -> None:
+        """Take the rules that no request matches out of the routes that a rollout adopted which is gone.
+
+        All else stays, so that traffic goes on flowing. ConflictError where somebody else was faster.
+        """
+        self._warming.forget(key)
+        for resource in KINDS.values():
+            await self._adoption.leave(resource, key)
 
     def gateways(self, rollout: ModelRollout, gateway: GatewayAPI, ref: RuleRef) -> Iterator[Place]:
         """Yield the Gateways of the route, as far as it was watched."""
@@ -100,6 +126,13 @@ class AdoptedRoutes:
         for parent in (raw.get("spec") or {}).get("parentRefs") or []:
             if parent.get("kind", "Gateway") == "Gateway":
                 yield str(parent.get("namespace") or namespace), str(parent["name"])
+
+
+def _room(entry: Entry, ref: RuleRef, rollout: ModelRollout, wanted: Wanted) -> bool:
+    """Say whether a route has room for its own rules and ours."""
+    own = own_name(rollout, ref)
+    theirs = [one for one in entry.raw["spec"]["rules"] if one.get("name") not in (own, own + KEEP)]
+    return len(theirs) + sum(one is not None for one in (wanted.before, wanted.keep)) <= MOST_RULES
 
 
 def _parents(entry: Entry) -> list[Object]:

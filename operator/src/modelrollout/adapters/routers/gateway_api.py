@@ -17,6 +17,7 @@ from modelrollout.api.traffic import GatewayAPI
 from modelrollout.core.cookies import COOKIE, cookie_pattern
 from modelrollout.core.observed import Route
 from modelrollout.core.split import Split
+from modelrollout.ports import Key
 
 NAME: Final = "gatewayAPI"
 MIRROR: Final = "HTTPRouteRequestMirror"
@@ -74,6 +75,10 @@ class GatewayApiRouter:
         if gateway.route is None:
             return self._own.read(rollout, gateway)
         return self._adopted.read(rollout, gateway, gateway.route)
+
+    async def leave(self, key: Key) -> None:
+        """Tidy up in routes of others after a rollout that is gone."""
+        await self._adopted.leave(key)
 
     def _gateways(self, rollout: ModelRollout) -> Iterable[Place]:
         gateway = _settings(rollout)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from modelrollout.adapters.kubernetes.cache import Routes
 from modelrollout.adapters.routers.gateway_rules import Object
 from modelrollout.api.resource import ModelRollout
+from modelrollout.api.status import AT_REST
 from modelrollout.api.traffic import GatewayAPI
 from modelrollout.core.split import Split
 from modelrollout.ports import Key
@@ -23,6 +24,10 @@ WARM_UP: Final = 1.0
 """Seconds from the first mention of a revision to its first request."""
 RETRY: Final = 0.5
 """Seconds until another look at a route that the gateway has not taken yet."""
+COOL_DOWN: Final = 5.0
+"""Seconds after the last request of a backend until its name may go from somebody else's route."""
+MOST_RULES: Final = 16
+"""Rules of a route, by the resource definitions."""
 
 
 def keep_rule(rollout: ModelRollout, gateway: GatewayAPI, name: str, backends: Sequence[Mapping[str, Any]]) -> Object:
@@ -34,12 +39,14 @@ def keep_rule(rollout: ModelRollout, gateway: GatewayAPI, name: str, backends: S
 
 
 class Warming:
-    """Revisions that routes name already and that get requests a moment later."""
+    """Revisions that routes name already and that get requests a moment later; and backends that had their last."""
 
     def __init__(self, routes: Routes) -> None:
         self._routes = routes
         self._since: dict[Key, tuple[float, Collection[str]]] = {}
         """By rollout: when they may get requests, and which they are."""
+        self._parted: dict[Key, float] = {}
+        """By rollout: when the names of backends without requests may go."""
 
     def begin(self, rollout: ModelRollout, revisions: Collection[str]) -> None:
         """Note revisions that the route names from now on."""
@@ -57,6 +64,22 @@ class Warming:
             return False
         loop.call_later(max(wait, RETRY), self._routes.wake, key)
         return True
+
+    def part(self, rollout: ModelRollout) -> None:
+        """Note that backends get no requests from now on; the rollout is looked at again when their names may go."""
+        loop = asyncio.get_running_loop()
+        self._parted[_key(rollout)] = loop.time() + COOL_DOWN
+        loop.call_later(COOL_DOWN, self._routes.wake, _key(rollout))
+
+    def over(self, rollout: ModelRollout) -> bool:
+        """Say whether nobody needs names of backends without requests any more: nothing is on its way there or back."""
+        rests = rollout.status.phase in AT_REST
+        return rests and asyncio.get_running_loop().time() >= self._parted.get(_key(rollout), 0.0)
+
+    def forget(self, key: Key) -> None:
+        """Forget a rollout."""
+        self._since.pop(key, None)
+        self._parted.pop(key, None)
 
 
 def _key(rollout: ModelRollout) -> Key:
