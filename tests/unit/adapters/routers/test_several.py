@@ -77,6 +77,7 @@ async def test_all_get_the_same(several: Several, ingress: Memo, mesh: Memo, rol
         (replace(TAKEN, current=False), replace(TAKEN, current=False)),
         (replace(TAKEN, accepted=False), replace(TAKEN, accepted=False)),
         (replace(TAKEN, latch="7"), replace(TAKEN, latch="7")),
+        (replace(TAKEN, kept=frozenset("c")), replace(TAKEN, kept=frozenset("c"))),
         (replace(TAKEN, problem="no host"), replace(TAKEN, problem="router istio: no host")),
     ],
 )

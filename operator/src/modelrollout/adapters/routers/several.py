@@ -57,6 +57,7 @@ class Several:
             accepted=agree and all(route.accepted for route in found.values()),
             latch=next((route.latch for route in found.values() if route.latch is not None), None),
             problem="; ".join(problems) or None,
+            kept=frozenset(revision for route in found.values() for revision in route.kept),
         )
 
 
