@@ -139,9 +139,10 @@ def _route(draft: Draft) -> list[Action]:
         return []
     if route is not None and route.current and route.split == want:
         return []
-    candidate = draft.status.candidate
-    share, has = want.share(candidate), route.split.share(candidate) if route else 0
-    if share > has and draft.ready(candidate) < pods_for(draft.spec, share).candidate:
+    # In the guard it is the revision just promoted: its pods may be gone since that was decided.
+    gains = draft.status.candidate or (draft.status.stable if draft.status.previous is not None else None)
+    share, has = want.share(gains), route.split.share(gains) if route else 0
+    if share > has and draft.ready(gains) < pods_for(draft.spec, share).candidate:
         return []
     rolled_back = draft.status.phase is Phase.ROLLED_BACK
     latch = f"{draft.status.attempt} {draft.status.message}"[:1000] if rolled_back else None

@@ -3,7 +3,7 @@
 from typing import Final
 
 from modelrollout.api.status import GateState, Phase, Pin, RequestStatus
-from modelrollout.core import promotion, rollback
+from modelrollout.core import automation, promotion, rollback
 from modelrollout.core.draft import Draft
 from modelrollout.core.observed import Request
 from modelrollout.core.steps.holding import over
@@ -161,7 +161,8 @@ def _pause(draft: Draft, request: Request) -> str:
     if draft.status.paused is None:
         draft.set(paused=f"by {_who(request)}")
         draft.move("Paused", draft.status.candidate or draft.status.stable, f"{_who(request)} paused", by=request.by)
-    return "paused; a failing candidate is still rolled back"
+    asked = automation.mode(draft, "rollback") == "manual"
+    return "paused; a failing candidate is " + ("still told, not rolled back" if asked else "still rolled back")
 
 
 def _resume(draft: Draft, request: Request) -> str:
@@ -194,6 +195,8 @@ def _undo(draft: Draft, request: Request) -> str:
     status = draft.status
     if draft.active:
         return "a rollout is in progress; use abort"
+    if status.stable is None:
+        return "nothing to go back from: no revision serves yet; apply the template that is to serve"
     older = [r for r in status.revisions if r not in (status.stable, status.target) and r in draft.observed.workloads]
     to = request.to or status.previous or (older[0] if older else None)
     if to is None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from modelrollout.api.status import Phase, StepStatus, VerdictKind
 from modelrollout.api.strategy import Step
 from modelrollout.api.units import parse_duration
-from modelrollout.core import automation, capacity, promotion, schedule, shadowing, steps
+from modelrollout.core import automation, capacity, edits, promotion, schedule, shadowing, steps
 from modelrollout.core.draft import Draft
 from modelrollout.core.evidence.judge import Question, enter_step, looked_at, unearned
 from modelrollout.core.sticky import by_key, named
@@ -28,6 +28,7 @@ def initialize(draft: Draft) -> None:
 
 def progress(draft: Draft) -> None:
     """Take a candidate one move further, or back."""
+    edits.follow(draft)
     _verify_step(draft)
     _weigh_evidence(draft)
     if draft.active:
@@ -171,6 +172,8 @@ def _enter(draft: Draft, index: int) -> None:
 
 
 def _evidence(draft: Draft) -> str:
+    if draft.status.step is None:
+        return ""
     seen = looked_at(draft.spec.analysis, draft.status.verdicts, draft.stage)
     return "; ".join(f"{v.name} {v.message}" for v in seen)
 

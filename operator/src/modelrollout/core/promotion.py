@@ -42,6 +42,7 @@ def guard_promoted(draft: Draft) -> None:
     status = draft.status
     if status.window_end is None and draft.routed(draft.split):
         draft.set(window_end=draft.settings.grid((draft.now + draft.settings.settle).timestamp()))
+        _begin_late(draft)
     elif status.window_end is not None:
         last = next((v for v in status.verdicts if v.name == guard.NAME), None)
         verdict, end = guard.judge_guard(
@@ -62,6 +63,13 @@ def guard_promoted(draft: Draft) -> None:
     _end_guard(draft)
 
 
+def _begin_late(draft: Draft) -> None:
+    """Give the guard its whole time where the route was confirmed so late that little of it would be left."""
+    guarded, end = parse_duration(draft.spec.strategy.guard.duration), draft.status.guard_until or draft.now
+    if draft.now + 0.9 * guarded > end:
+        draft.set(guard_until=draft.now + guarded)
+
+
 def _end_guard(draft: Draft) -> None:
     status = draft.status
     end = status.guard_until or draft.now
@@ -70,6 +78,12 @@ def _end_guard(draft: Draft) -> None:
     elif draft.now < end:
         draft.wait(end)
         draft.say(f"guarding {status.stable}; {status.previous} stays ready")
+    elif not draft.routed(draft.split):
+        # What users do not reach was not guarded, and the revision that they do reach has to keep its pods.
+        route = draft.observed.route
+        problem = f": {route.problem}" if route is not None and route.problem else ""
+        draft.say(f"waiting for the gateway to confirm that {status.stable} has all traffic{problem}")
+        draft.wait_for(parse_duration("15s"))
     elif status.window_end is not None and not draft.observed.caught_up:
         draft.say("guard goes on: evidence since the operator took over is yet to be read")
         draft.wait_for(parse_duration("15s"))
