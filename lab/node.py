@@ -275,7 +275,7 @@ def _inherit_cpuset(folder: Path) -> None:
 
 
 def _weigh(folder: Path) -> None:
-    """Give all pods together the weight of several processes: a busy machine would treat them as one, and starve them."""
+    """Give all pods together the weight of several processes: a busy machine would otherwise starve them as one."""
     for name, usual in (("cpu.shares", 1024), ("cpu.weight", 100)):  # of cgroups version 1 and 2
         if (folder / name).exists():
             (folder / name).write_text(str(usual * PODS_WEIGHT))
