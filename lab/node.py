@@ -16,7 +16,7 @@ from lab.processes import Daemon, kill
 from lab.progress import Step
 
 POLL = 0.1
-PODS_WEIGHT = 16
+PODS_WEIGHT = 4
 # A process cannot be recognised in the moment in which it becomes another program, which nsenter does.
 LOOKS = 5
 # Part -> parts whose clients it holds.

@@ -12,6 +12,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 FIRST = WEIGHTS[0]
 RATE = 70
+SHORT = {"steps": [{"weight": FIRST}, {"weight": 50}], "minStepDuration": "2s", "guard": {"duration": "5s"}}
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def stories(begin: Begin, served: Callable[[Story], None]) -> dict[str, Story]:
         "slow": begin("slow", {"LATENCY_MS": 40}),
         "errors": begin("errors"),
         "crash": begin("crash"),
-        "quiet": begin("quiet"),
+        "quiet": begin("quiet", strategy=SHORT),
     }
     for story in started.values():
         served(story)
@@ -68,7 +69,7 @@ def quiet(stories: dict[str, Story]) -> Story:
 
 
 def test_five_per_cent_of_errors_are_rolled_back_from_the_first_weight(errors: Story) -> None:
-    move = errors.until_move("RolledBack", 90)
+    move = errors.until_move("RolledBack", 150)
     assert move["message"].startswith("errors worse than the tolerated increase"), errors.diagnosis()
     assert errors.highest_weight(move["revision"]) == FIRST
     status = errors.until(10, phase="RolledBack")
@@ -87,7 +88,7 @@ def test_without_requests_it_holds_and_says_so(quiet: Story) -> None:
     status = quiet.status
     assert (status["phase"], status["verdict"]) == ("Progressing", "NoData")
     assert status["weights"]["candidate"] == FIRST
-    quiet.start_load(RATE)
+    quiet.start_load(RATE // 2)
 
 
 def test_three_times_the_latency_is_rolled_back(slow: Story) -> None:

@@ -15,7 +15,7 @@ SILENCE = float(os.environ.get("SILENCE", "12"))
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240 + SILENCE), pytest.mark.alone]
 
-RATE = 80
+RATE = 50
 HALFWAY = 30
 
 

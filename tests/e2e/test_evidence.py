@@ -12,7 +12,7 @@ from tests.support.story import Story
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-RATE = 70
+RATE = 45
 SLOW = {"steps": [{"weight": 20}, {"weight": 50}], "minStepDuration": "30s", "guard": {"duration": "5s"}}
 """Steps that last long enough for something to happen in them."""
 AHEAD = 45

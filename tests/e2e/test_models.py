@@ -30,7 +30,7 @@ RELEASES = int(os.environ.get("RELEASES", "10"))
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 
 EVALUATION = Path(__file__).with_name("evaluation.py").read_text(encoding="utf-8")
-RATE = 40
+RATE = 30
 LEAKING = 70
 """Requests a second of the story in which each of the candidate's leaks 64 KiB."""
 LONGEST = 120

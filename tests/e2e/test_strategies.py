@@ -15,7 +15,7 @@ from tests.support.story import IMAGE, NAME, Story
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-RATE = 60
+RATE = 40
 PROGRAM = Path(sys.executable).parent / "kubectl-modelrollout"
 VERDICT = '{"verdict": "Pass", "numbers": {"auc": 0.91}}'
 PASSES = f"open('/dev/termination-log', 'w').write('{VERDICT}')"
