@@ -275,3 +275,14 @@ def test_latency_begins_anew_where_its_state_no_longer_serves(change):
     assert before.verdict is after.verdict is VerdictKind.PASS
     assert after.candidate.requests > before.candidate.requests
     assert not after.evidence.startswith("3 words")
+
+
+@pytest.mark.parametrize("cells", [(0, 1000, 0, 0, 0, 0), (1000, 0, 0, 0, 0, 0)], ids=["within the first", "none"])
+def test_latency_with_a_bound_of_0_is_too_coarse_for_a_fast_server(cells):
+    feed = Feed(analysis({"name": "latency"}))
+    for _ in range(8):
+        feed.histogram("latency", (0.0, 0.005, 0.01, 0.025, 0.05, float("inf")), [n // 10 for n in cells], cells)
+        feed.window()
+    verdict = feed.said["latency"]
+    assert verdict.verdict is VerdictKind.NO_DATA
+    assert verdict.message.startswith("latency buckets are too coarse")

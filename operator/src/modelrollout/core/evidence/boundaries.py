@@ -83,7 +83,8 @@ def _watched(
             return None
         at = above_it[0]
         least = bounds[at[0] - 1]
-    return at if bounds[at[1]] / least <= max(COARSEST, 1.6 * factor) else None
+    # Some histograms begin with a bound of 0, beyond which anything is infinitely slower.
+    return at if least > 0.0 and bounds[at[1]] / least <= max(COARSEST, 1.6 * factor) else None
 
 
 def _too_coarse(held: Floats, bounds: Sequence[float], factor: float) -> str:

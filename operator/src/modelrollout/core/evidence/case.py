@@ -89,6 +89,11 @@ def instant(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
+def onward(since: int, end: int | None) -> int:
+    """Return from where to count, given the end of what was counted: nothing twice, though a clock was set back."""
+    return since if end is None else max(since, end)
+
+
 class Test(Protocol):
     """One way to turn the readings of one metric into a verdict; pure, its memory is `Verdict.evidence`."""
 

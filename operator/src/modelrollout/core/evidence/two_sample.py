@@ -9,7 +9,7 @@ from modelrollout.api.spec import Analysis
 from modelrollout.api.status import Verdict
 from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import counters, dispersion, eprocess, gross, wording
-from modelrollout.core.evidence.case import Case, Outcome
+from modelrollout.core.evidence.case import Case, Outcome, onward
 from modelrollout.core.evidence.dispersion import Dispersion
 from modelrollout.core.evidence.eprocess import Design, State
 from modelrollout.core.evidence.rates import Margin
@@ -72,7 +72,9 @@ class Rates:
     def enter_step(self, evidence: str, since: int) -> str:
         """Return the state as a new weight begins."""
         memory = unpack(evidence)
-        return "" if memory is None else replace(memory, state=eprocess.next_step(memory.state, since)).pack()
+        if memory is None:
+            return ""
+        return replace(memory, state=eprocess.next_step(memory.state, onward(since, memory.state.end))).pack()
 
     def safe_margin(self, analysis: Analysis, next_weight: int) -> Margin:
         """Return the margin that a candidate must be shown to stay below before it gets `next_weight` per cent.

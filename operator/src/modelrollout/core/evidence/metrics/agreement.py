@@ -12,7 +12,7 @@ from modelrollout.api.metrics import Metric
 from modelrollout.api.status import Reason, Tally, Verdict, VerdictKind
 from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import counters, paired, wording
-from modelrollout.core.evidence.case import Case, Outcome, Test, instant
+from modelrollout.core.evidence.case import Case, Outcome, Test, instant, onward
 from modelrollout.core.evidence.interval import rate_bounds
 from modelrollout.core.evidence.metrics.subject import Subject
 from modelrollout.core.evidence.tallies import with_candidate
@@ -30,7 +30,7 @@ class Agreement(Subject):
 
     def enter_step(self, evidence: str, since: int) -> str:
         """Return the state as a new weight begins: totals are kept, pairs before `since` do not count."""
-        return str(since) if evidence else ""
+        return str(onward(since, instant(evidence))) if evidence else ""
 
     def judge(self, case: Case) -> Outcome:
         """Count pairs."""

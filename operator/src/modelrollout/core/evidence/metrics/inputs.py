@@ -18,7 +18,7 @@ import numpy as np
 from modelrollout.api.metrics import Metric
 from modelrollout.api.status import Reason, Tally, Verdict, VerdictKind
 from modelrollout.core.evidence import counters, two_sample, wording
-from modelrollout.core.evidence.case import Case, Outcome, Test
+from modelrollout.core.evidence.case import Case, Outcome, Test, onward
 from modelrollout.core.evidence.distance import MEMORY, ONSET, START_MASS, Floats, log_ratio
 from modelrollout.core.evidence.metrics.subject import Subject
 from modelrollout.core.evidence.windows import Reading
@@ -99,7 +99,7 @@ class Inputs(Subject):
     def enter_step(self, evidence: str, since: int) -> str:
         """Return the state as a new weight begins."""
         memory = unpack(evidence)
-        return replace(memory, end=since).pack() if memory is not None else ""
+        return replace(memory, end=onward(since, memory.end)).pack() if memory is not None else ""
 
     def judge(self, case: Case) -> Outcome:
         """Count rows."""

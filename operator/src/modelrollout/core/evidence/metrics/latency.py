@@ -16,7 +16,7 @@ from modelrollout.api.status import Reason, Verdict
 from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import counters, dispersion, eprocess, histograms, ordinal, wording
 from modelrollout.core.evidence.boundaries import Cells, above, checksum, choose
-from modelrollout.core.evidence.case import Case, Outcome, Test
+from modelrollout.core.evidence.case import Case, Outcome, Test, instant, onward
 from modelrollout.core.evidence.dispersion import Dispersion
 from modelrollout.core.evidence.metrics.subject import Subject, split
 from modelrollout.core.evidence.rates import Margin, log_ratio
@@ -93,7 +93,7 @@ class Latency(Subject):
             return ""
         words = evidence.split(" ")
         start = [f"{number:.6g}" for number in SAFETY]
-        return " ".join((str(since), *words[1:5], *start, "0", words[-1]))
+        return " ".join((str(onward(since, instant(words[0]))), *words[1:5], *start, "0", words[-1]))
 
     def judge(self, case: Case) -> Outcome:
         """Count response times."""

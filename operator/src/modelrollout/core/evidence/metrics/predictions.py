@@ -16,7 +16,7 @@ from modelrollout.api.status import Reason, Tally, Verdict, VerdictKind
 from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import counters, dispersion, distance, histograms, two_sample, wording
 from modelrollout.core.evidence.boundaries import checksum
-from modelrollout.core.evidence.case import Case, Outcome, Test
+from modelrollout.core.evidence.case import Case, Outcome, Test, onward
 from modelrollout.core.evidence.distance import Floats
 from modelrollout.core.evidence.metrics.subject import Subject
 from modelrollout.core.evidence.windows import Past
@@ -72,7 +72,10 @@ class Predictions(Subject):
     def enter_step(self, evidence: str, since: int) -> str:
         """Return the state as a new weight begins."""
         memory = unpack(evidence)
-        return replace(memory, end=since, state=distance.next_step(memory.state)).pack() if memory else ""
+        if memory is None:
+            return ""
+        end = onward(since, memory.end)
+        return replace(memory, end=end, state=distance.next_step(memory.state)).pack()
 
     def safe(self, case: Case) -> float:
         """Return the distance that the candidate must be shown to stay below; tighter with the traffic at stake."""

@@ -52,7 +52,7 @@ class Quality(Subject):
         """Return the state as a new weight begins: cohorts of the steps before count on, each step's apart."""
         first, _, rest = evidence.partition(" ")
         steps, state = _starts(first), self.rates.enter_step(rest.partition(" ")[2], since)
-        return f"{_written([*steps, since][-STEPS:])} 0 {state}" if steps and state else ""
+        return f"{_written([*steps, max(since, steps[-1])][-STEPS:])} 0 {state}" if steps and state else ""
 
     def judge(self, case: Case) -> Outcome:
         """Count labels."""

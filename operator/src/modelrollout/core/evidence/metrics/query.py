@@ -17,7 +17,7 @@ from modelrollout.api.metrics import Metric
 from modelrollout.api.status import Reason, Tally, Verdict, VerdictKind
 from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import paired, wording
-from modelrollout.core.evidence.case import Case, Outcome, Test, instant
+from modelrollout.core.evidence.case import Case, Outcome, Test, instant, onward
 from modelrollout.core.evidence.metrics.subject import Subject
 from modelrollout.core.evidence.windows import Series
 from modelrollout.core.evidence.wording import MAX_LOG_DOUBT
@@ -33,7 +33,7 @@ class Compared(Subject):
 
     def enter_step(self, evidence: str, since: int) -> str:
         """Return the state as a new weight begins: trials are kept."""
-        return str(since) if evidence else ""
+        return str(onward(since, instant(evidence))) if evidence else ""
 
     def judge(self, case: Case) -> Outcome:
         """Count trials."""
@@ -84,8 +84,8 @@ class Threshold(Subject):
 
     def enter_step(self, evidence: str, since: int) -> str:
         """Return the state as a new weight begins: a run of bad windows goes on."""
-        _, _, run = evidence.partition(" ")
-        return f"{since} {run}" if run else ""
+        head, _, run = evidence.partition(" ")
+        return f"{onward(since, instant(head))} {run}" if run else ""
 
     def judge(self, case: Case) -> Outcome:
         """Look at the values of the new windows; one that is missing neither ends a run of bad ones nor adds to it."""

@@ -11,7 +11,7 @@ from modelrollout.api.metrics import Metric
 from modelrollout.api.status import Reason, Verdict, VerdictKind
 from modelrollout.api.units import parse_percent
 from modelrollout.core.evidence import counters, paired, wording
-from modelrollout.core.evidence.case import Case, Outcome, Test, instant
+from modelrollout.core.evidence.case import Case, Outcome, Test, instant, onward
 from modelrollout.core.evidence.interval import rate_bounds
 from modelrollout.core.evidence.metrics.subject import Subject
 from modelrollout.core.evidence.paired import State
@@ -30,8 +30,8 @@ class Slo(Subject):
 
     def enter_step(self, evidence: str, since: int) -> str:
         """Return the state as a new weight begins: harm is never forgotten."""
-        _, _, state = evidence.partition(" ")
-        return f"{since} {state}" if state else ""
+        head, _, state = evidence.partition(" ")
+        return f"{onward(since, instant(head))} {state}" if state else ""
 
     def judge(self, case: Case) -> Outcome:
         """Count failed requests."""
