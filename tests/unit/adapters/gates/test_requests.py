@@ -107,10 +107,10 @@ async def test_a_pod_that_does_not_answer_in_time_fails(tmp_path: Path) -> None:
     async with pods(tmp_path) as (s, (server,)):
         server.held = asyncio.Event()
         requests_of(s, {"body": 1})
-        await s.open({"requests": {**GATE["requests"], "timeout": "50ms"}})
+        await s.open({"requests": {**GATE["requests"], "timeout": "1s"}})
         found = await s.over()
         server.held.set()
-        assert found.message == "request [0] to pod pod-0: no answer within 0.05 s"
+        assert found.message == "request [0] to pod pod-0: no answer within 1 s"
 
 
 async def test_a_pod_that_cannot_be_reached_does_not_fail(tmp_path: Path) -> None:
