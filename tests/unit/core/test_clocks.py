@@ -1,12 +1,13 @@
-"""Clocks that go back: a new leader's may be behind that of the one before."""
+"""From when evidence counts: where a step begins in a hurry, and where a clock is behind that of the leader before."""
 
 import random
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
 from modelrollout.api.status import Phase
-from modelrollout.core.evidence.judge import Question, enter_step, judge
+from modelrollout.core.evidence.judge import Judgement, Question, enter_step, judge
 from modelrollout.core.plan import plan
 from tests.support import world as surroundings
 from tests.support.world import Model
@@ -46,3 +47,21 @@ def test_a_clock_that_is_set_back_makes_no_requests(back: int, monkeypatch: pyte
     assert sum(counted[:2]) <= served, "requests that nobody sent"
     world.run(60, over)
     assert world.status.phase is Phase.PROMOTED
+
+
+def test_a_pause_entered_in_a_hurry_counts_in_full_only_from_when_the_route_has_settled(monkeypatch):
+    world = pushed(steps=[{"weight": 20}, {"pause": {}}, {"weight": 60}])
+    asked: list[Question] = []
+
+    def listening(question: Question) -> Judgement:
+        asked.append(question)
+        return judge(question)
+
+    monkeypatch.setattr(surroundings, "plan", partial(plan, judge=listening))
+    world.run(20, until=at_step(0))
+    world.ask("promote")
+    world.run(10, until=lambda w: w.status.step.verified is not None)
+    settled = world.settings.grid((world.status.step.verified + world.settings.settle).timestamp())
+    world.run(10)
+    assert at_step(1)(world)
+    assert {question.settled for question in asked} == {settled}

@@ -111,10 +111,10 @@ def _exposed_since(draft: Draft, current: StepStatus) -> int:
 
 
 def _weigh_evidence(draft: Draft) -> None:
-    status, step = draft.status, draft.step
+    status = draft.status
     if status.window_end is None or status.step is None:
         return
-    moved, verified = step is not None and (step.moving or step.shadow is not None), status.step.verified
+    verified = status.step.verified
     judgement = draft.judge(
         Question(
             analysis=draft.spec.analysis,
@@ -124,7 +124,7 @@ def _weigh_evidence(draft: Draft) -> None:
             weight=status.weights.candidate if by_key(draft.spec) is None else 0,
             next_weight=first_weight(draft.steps[status.step.index + 1 :]),
             stage=draft.stage,
-            settled=_settled(draft, verified) if moved and verified else 0,
+            settled=_settled(draft, verified) if verified else 0,
         )
     )
     draft.set(verdicts=list(judgement.verdicts), verdict=judgement.worst, window_end=judgement.end)
@@ -229,7 +229,8 @@ def _begin_step(draft: Draft, index: int, step: Step, evidence: str) -> None:
     if step.pause is not None or step.gate is not None:
         # The weight stays, and so does what is known of the route; a mirror or a match ends with its step.
         verified = draft.status.step.verified if draft.status.step and before > 0 else None
-        draft.set(step=current.model_copy(update={"verified": draft.now if verified else None}), skip_to=None)
+        current = current.model_copy(update={"verified": verified})
+        draft.set(step=current, skip_to=None)
         if not verified:
             draft.set(window_end=None)
         long = f"for {step.pause.duration}" if step.pause and step.pause.duration else "until a person goes on"
