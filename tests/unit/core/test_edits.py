@@ -12,6 +12,7 @@ from tests.unit.core.stories import at_step, moves, over, pushed
 
 FOUR = [{"weight": 5}, {"weight": 20}, {"weight": 40}, {"weight": 80}]
 SHADOW = {"shadow": {"percent": 50}}
+GUARDED = "guard"
 MATCH = {"match": {"headers": {"x-canary": "yes"}, "minRequests": 0}}
 
 
@@ -178,3 +179,25 @@ def test_a_pause_says_what_becomes_of_a_failing_candidate(mode: str, told: str):
     world.ask("pause")
     world.run(2)
     assert world.status.request.outcome == f"paused; a failing candidate is {told}"
+
+
+@pytest.mark.parametrize("edit", [{"replicas": 1}, {"replicas": 2}, {"strategy": {"floor": "100%"}}], ids=str)
+@pytest.mark.parametrize("where", ["weight", "match", GUARDED])
+@pytest.mark.parametrize("surge", [0, 1])
+def test_whoever_has_requests_keeps_pods_though_the_spec_grants_fewer(where: str, surge: int, edit: dict[str, Any]):
+    """The floor and the room for a candidate are those of the spec as it is now; an autoscaler edits it, too."""
+    steps = [MATCH if where == "match" else {"weight": 20}, {"weight": 50}]
+    world = pushed(steps=steps, surge=surge, spec={"replicas": 4}, guard={"duration": "30s"}, minStepDuration="20s")
+    world.run(200, until=lambda w: w.status.phase is Phase.GUARDING if where == GUARDED else at_step(0)(w))
+    world.run(5)
+    world.edit(**edit)
+
+    def served(w: World) -> bool:
+        return all(w.ready(revision) for revision in w.split.served)
+
+    for _ in range(120):
+        assert served(world), "requests reach a revision without pods"
+        world.run(1)
+    assert world.status.phase in (Phase.PROGRESSING, Phase.GUARDING, Phase.PROMOTED), world.status.message
+    if where == GUARDED:
+        assert (world.status.phase, world.status.stable) == (Phase.PROMOTED, "r2")

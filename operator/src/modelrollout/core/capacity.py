@@ -23,6 +23,11 @@ def share_of(value: int | str, replicas: int) -> int:
     return value if isinstance(value, int) else math.ceil(replicas * int(value.removesuffix("%")) / 100)
 
 
+def floor_of(spec: Spec) -> int:
+    """Return the pods that stable keeps at least, however small surge is."""
+    return min(spec.replicas, max(1, share_of(spec.strategy.floor, spec.replicas)))
+
+
 def pods_for(spec: Spec, weight: int) -> Pods:
     """Return the pods that both revisions must have when `weight` per cent of requests reach the candidate.
 
@@ -33,7 +38,7 @@ def pods_for(spec: Spec, weight: int) -> Pods:
     if replicas == 0:
         return Pods(0, 0)
     surge = share_of(spec.strategy.surge, replicas)
-    floor = min(replicas, max(1, share_of(spec.strategy.floor, replicas)))
+    floor = floor_of(spec)
     most = min(replicas, replicas + surge - floor)
     if spec.traffic.service and 0 < weight < 100 and most:
         return _by_number(replicas, surge, floor, weight)

@@ -17,7 +17,7 @@ from modelrollout.core.actions import (
     SetPreview,
     SetRoute,
 )
-from modelrollout.core.capacity import pods_for, share_of
+from modelrollout.core.capacity import floor_of, pods_for, share_of
 from modelrollout.core.draft import Draft
 from modelrollout.core.split import Matched, Split
 from modelrollout.core.steps.gate import gate_id
@@ -51,7 +51,8 @@ def wanted_replicas(draft: Draft) -> dict[str, int]:
         return wanted
     if status.previous is not None:
         guarded = pods_for(draft.spec, 100)
-        wanted[status.stable] = max(guarded.candidate, _has(draft, status.stable, guarded.candidate))
+        # All requests reach it: a spec that grants a candidate fewer pods by now takes none away.
+        wanted[status.stable] = max(guarded.candidate, _has(draft, status.stable, replicas))
         wanted[status.previous] = min(replicas, max(guarded.stable, replicas + surge - wanted[status.stable]))
         return wanted
     wanted[status.stable] = replicas
@@ -59,9 +60,12 @@ def wanted_replicas(draft: Draft) -> dict[str, int]:
         pods = pods_for(draft.spec, _share(draft))
         most = pods_for(draft.spec, 100).candidate
         # Pods that are the share themselves, of an attempt before, have to go before the first share.
+        # The spec may leave it none any more, as when replicas go down to 1: while requests reach it, it has one.
+        most = max(most, 1) if draft.exposed and replicas else most
         kept = 0 if draft.by_number and not status.weights.candidate else _has(draft, status.candidate, most)
         wanted[status.candidate] = max(pods.candidate, kept)
-        wanted[status.stable] = min(pods.stable, max(0, replicas + surge - wanted[status.candidate]))
+        rest = max(floor_of(draft.spec), replicas + surge - wanted[status.candidate])
+        wanted[status.stable] = min(pods.stable, rest)
     return wanted
 
 
