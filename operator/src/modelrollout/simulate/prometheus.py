@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from modelrollout.core.actions import Watch
 from modelrollout.core.evidence.stages import COMPARER
 from modelrollout.core.evidence.windows import Past, Reading, Series
@@ -17,6 +20,7 @@ COPIED: Final = ("predictions", "inputs")
 STALENESS: Final = 300.0
 """Seconds for which the newest sample stands for the present."""
 
+Rows = NDArray[np.int64]
 Values = Sequence[float | None]
 Build = Callable[[Layout, str, Sequence[Values]], list[Series]]
 """Makes the series of one pod from the values of each of its counters."""
@@ -114,11 +118,12 @@ class Prometheus:
                 result += build(batch.dice.shape, pod, values[columns])
             return result
         for index, pod in enumerate(batch.names):
-            seen = [self._visible(side, batch, index, row) for row in rows]
-            if any(row is not None for row in seen):
-                counters: list[Values] = [
-                    [None if row is None else float(batch.held[row, index, column]) for row in seen]
-                    for column in range(columns.start, columns.stop)
+            seen = self._visible(side, batch, index, rows)
+            if (seen >= 0).any():
+                held: list[list[float]] = batch.held[seen, index, columns].T.tolist()
+                there: list[bool] = (seen >= 0).tolist()
+                counters = [
+                    [one if known else None for one, known in zip(values, there, strict=True)] for values in held
                 ]
                 result += build(batch.dice.shape, pod, counters)
         return result
@@ -137,18 +142,23 @@ class Prometheus:
         whole = batch.last_born <= rows[0] and batch.first_gone > last
         return whole and not any(start <= last and first - STALENESS <= end for start, end in self._gaps[side])
 
-    def _visible(self, side: str, batch: Batch, pod: int, row: int) -> int | None:
-        """Return the row whose scrape is what a query at a row's instant finds; None where it finds nothing."""
-        instant = self._grid.instant(row)
-        if batch.gone[pod] <= instant:
-            return None
-        for earlier in range(row, max(int(batch.born[pod]), 0) - 1, -1):
-            scraped = float(batch.scraped(earlier)[pod])
-            if instant - scraped > STALENESS:
-                return None
-            if not any(start <= scraped < end for start, end in self._gaps[side]):
-                return earlier
-        return None
+    def _visible(self, side: str, batch: Batch, pod: int, rows: range) -> Rows:
+        """Return for each row the row whose scrape a query at its instant finds; -1 where it finds nothing."""
+        asked, born = np.arange(rows[0], rows[-1] + 1), max(int(batch.born[pod]), 0)
+        scrapes = np.arange(min(born, rows[0]), rows[-1] + 1)
+        times = self._times(batch, pod, scrapes)
+        missed = scrapes < born
+        for start, end in self._gaps[side]:
+            missed |= (start <= times) & (times < end)
+        newest: Rows = np.maximum.accumulate(np.where(missed, -1, scrapes))[-len(rows) :]
+        instants = asked * self._grid.window - self._grid.phase
+        lost = (instants - self._times(batch, pod, newest) > STALENESS) | (instants >= batch.gone[pod])
+        return np.where(lost, -1, newest)
+
+    def _times(self, batch: Batch, pod: int, rows: Rows) -> Floats:
+        """Return when a pod is scraped for these rows."""
+        times: Floats = (rows - 1) * self._grid.window + batch.phases[pod] - self._grid.phase
+        return times
 
     def _past(self, name: str, watch: Watch) -> Past:
         """Return stable's counters of the hour before `since`, a minute apart."""

@@ -99,7 +99,8 @@ def buckets(reading: Reading, side: Sequence[Series], bounds: Sequence[float], s
     if found and grown.size and values.min() >= 0.0 and grown.min() >= 0.0 and values[:, -1].max() <= _EXACT:
         sums = np.zeros((len(bounds), grown.shape[1]))
         np.add.at(sums, [place for place, _ in found], np.rint(grown))
-        return [[int(total) for total in window] for window in sums.T]
+        windows: list[list[int]] = sums.T.astype(np.int64).tolist()
+        return windows
     known = sources_known((*reading.stable, *reading.candidate), len(reading.instants))
     totals = [[0] * len(bounds) for _ in range(len(reading.instants) - start - 1)]
     for place, one in found:
