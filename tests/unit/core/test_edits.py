@@ -201,3 +201,17 @@ def test_whoever_has_requests_keeps_pods_though_the_spec_grants_fewer(where: str
     assert world.status.phase in (Phase.PROGRESSING, Phase.GUARDING, Phase.PROMOTED), world.status.message
     if where == GUARDED:
         assert (world.status.phase, world.status.stable) == (Phase.PROMOTED, "r2")
+
+
+def test_weights_that_follow_from_replicas_go_on_though_an_autoscaler_changes_them():
+    world = pushed(spec={"replicas": 4, "traffic": {"service": {}}}, minStepDuration="60s")
+    world.before_action = lambda _: None
+    world.run(200, until=at_step(1))
+    name = world.status.step.name
+    world.edit(replicas=5)
+    world.run(20)
+    assert world.status.step.name != name
+    assert world.status.weights.candidate > 0
+    world.run(600, over)
+    assert world.status.phase is Phase.PROMOTED
+    assert "Restarted" not in moves(world)

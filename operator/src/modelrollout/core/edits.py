@@ -27,11 +27,17 @@ def follow(draft: Draft) -> None:
 
 
 def _place(draft: Draft, current: StepStatus) -> int | None:
-    """Return where the step is: by its name, nearest to where it was; a wait or a check may have another name now."""
+    """Return where the step is: by its name, nearest to where it was; a check may have another name now.
+
+    Weights that follow from the number of pods change with every change of replicas: the nearest one is meant.
+    """
     steps, was = draft.steps, current.index
     same = [index for index, step in enumerate(steps) if step.name == current.name]
     if same:
         return min(same, key=lambda index: abs(index - was))
+    if draft.by_number and draft.spec.strategy.steps is None:
+        weight = draft.status.weights.candidate
+        return min(range(len(steps)), key=lambda index: abs(steps[index].share - weight))
     still_waits = was < len(steps) and steps[was].gate is not None and current.name.startswith("gate ")
     return was if still_waits else None
 
