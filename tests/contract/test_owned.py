@@ -262,7 +262,7 @@ async def test_a_revision_whose_name_somebody_else_has_is_not_begun(api: Kube, n
         await story.until("promoted", lambda status: serves(status) and status["stable"] != stable)
 
 
-async def test_a_preview_of_somebody_else_lets_no_candidate_begin(api: Kube, namespace: str) -> None:
+async def test_a_preview_of_somebody_else_lets_no_candidate_serve(api: Kube, namespace: str) -> None:
     """What people and gates would test there is not the candidate."""
     async with operator(api, namespace) as story:
         stable = await begin(story)
@@ -270,11 +270,14 @@ async def test_a_preview_of_somebody_else_lets_no_candidate_begin(api: Kube, nam
         traffic = {"gatewayAPI": {"parentRefs": [{"name": "public"}]}, "preview": {}}
         await story.apply(rollout(namespace, "model:2", traffic=traffic))
         said = f"Service {namespace}/fraud-preview exists and was not made by this rollout"
-        raw = await story.until("told", lambda status: said in condition(status, "Stalled").get("message", ""))
+        await story.until("told", lambda status: said in condition(status, "Stalled").get("message", ""))
+        raw = await story.until("held", lambda status: "waiting for the Service of the preview" in status["message"])
         assert raw["status"]["stable"] == stable
         await story.routed(**{stable: 100})
         found = await asyncio.to_thread(api.get, "Service", "fraud-preview", api="v1", namespace=namespace)
         assert found == theirs
         await asyncio.to_thread(api.delete, "Service", "fraud-preview", api="v1", namespace=namespace)
-        await story.apply(rollout(namespace, "model:3", traffic=traffic))
-        await story.until("promoted", lambda status: serves(status) and status["stable"] != stable)
+        await story.apply(rollout(namespace, "model:2", traffic=traffic, progressDeadline="11m"))
+        await story.until("a step", lambda status: status.get("step"))
+        found = await asyncio.to_thread(api.get, "Service", "fraud-preview", api="v1", namespace=namespace)
+        assert found["spec"]["selector"]["modelrollout.dev/revision"] == raw["status"]["candidate"]

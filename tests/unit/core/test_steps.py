@@ -195,6 +195,18 @@ def test_no_check_is_opened_while_the_preview_leads_elsewhere():
     assert [action for action in made.actions if isinstance(action, SetPreview)]
 
 
+def test_a_candidate_takes_no_step_while_the_preview_leads_elsewhere():
+    world = blue_green()
+    made = world.observe
+    world.observe = lambda: replace(made(), preview=None)
+    world.run(30)
+    assert (world.status.phase, world.status.step, world.routes) == (Phase.PROGRESSING, None, [])
+    assert world.status.message == "waiting for the Service of the preview to lead to the candidate"
+    world.ask("promote", full=True)
+    world.run(2)
+    assert world.routes == [Split({"r2": 100})], "a person may do without"
+
+
 def test_a_preview_that_nobody_asks_for_any_more_goes():
     world = pushed(spec={"traffic": {**SPEC["traffic"], "preview": {}}}, steps=[{"weight": 50}])
     world.run(5)

@@ -180,14 +180,9 @@ def _gates(draft: Draft) -> list[Action]:
         return []
     result: list[Action] = [] if found is None else [CloseGate(found.id)]
     over = standing.state in (GateState.PASSED, GateState.FAILED)
-    if gate.approval is None and not over and status.stable and status.candidate and _previewed(draft):
+    if gate.approval is None and not over and status.stable and status.candidate and draft.previewed:
         result.append(OpenGate(standing.id, gate, status.stable, status.candidate, index, status.attempt))
     return result
-
-
-def _previewed(draft: Draft) -> bool:
-    """Say whether the preview leads to the candidate, where one is asked for: checks must not speak to another's."""
-    return not draft.previews or draft.observed.preview == draft.status.candidate
 
 
 def _shrink(draft: Draft) -> list[Action]:

@@ -82,6 +82,11 @@ class Draft:
         return self.spec.traffic.preview is not None or self.spec.strategy.type == "BlueGreen"
 
     @property
+    def previewed(self) -> bool:
+        """Say whether the preview leads to the candidate, where one is asked for: nobody must test another's pods."""
+        return not self.previews or self.observed.preview == self.status.candidate
+
+    @property
     def stage(self) -> Stage | None:
         """Return the stage of the step in progress; None for a rollout without a shadow."""
         return stage_among(self.steps, self.step)

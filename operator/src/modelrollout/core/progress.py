@@ -160,6 +160,9 @@ def _enter(draft: Draft, index: int) -> None:
         return
     if status.skip_to is None and schedule.frozen(draft):
         return
+    if status.skip_to is None and not draft.previewed:
+        draft.say("waiting for the Service of the preview to lead to the candidate")
+        return
     if step is not None and not shadowing.prepared(draft, step):
         return
     evidence = _evidence(draft) if status.skip_to is None else "as asked"
