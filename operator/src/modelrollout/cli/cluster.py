@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
+import yaml
 from kubernetes import config
 from kubernetes.client import ApiClient, ApiException, Configuration
 
@@ -24,6 +25,8 @@ CONNECT: Final = 5.0
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MERGE: Final = "application/merge-patch+json"
 PAGE: Final = 500
+_UNUSABLE: Final = (config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, LookupError, AttributeError)
+"""What the client raises of a kubeconfig that is none."""
 
 Object = dict[str, Any]
 Refuse = Callable[[str, int, bytes], CliError]
@@ -53,7 +56,7 @@ class Cluster:
             else:
                 config.load_kube_config(file, where.context, settings, persist_config=False)
                 own, user = _context(file, where.context)
-        except (config.ConfigException, OSError, ValueError, TypeError, KeyError) as error:
+        except _UNUSABLE as error:
             raise CliError(
                 ExitCode.UNREACHABLE,
                 f"kubeconfig {file or '~/.kube/config'}: {_one_line(error)}; "
@@ -196,8 +199,7 @@ class Cluster:
         host = urlsplit(self._client.configuration.host).netloc.rpartition("@")[2]
         return CliError(
             ExitCode.UNREACHABLE,
-            f"the cluster at {host} does not answer ({type(error).__name__}); "
-            "check --context, and that `kubectl version` works",
+            f"the cluster at {host} {_silence(error)}; check --context, and that `kubectl version` works",
         )
 
 
@@ -247,6 +249,12 @@ def _lines(response: Any) -> Iterator[bytes]:
     for chunk in response.stream(amt=None, decode_content=True):
         *whole, rest = (rest + chunk).split(b"\n")
         yield from whole
+
+
+def _silence(error: Exception) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return "has a certificate that the kubeconfig's certificate-authority does not vouch for"
+    return f"does not answer ({type(error).__name__})"
 
 
 def _one_line(error: Exception) -> str:

@@ -36,6 +36,7 @@ def read_text(path: Path) -> str:
 def documents(path: Path) -> Iterator[Document]:
     """Return the documents of a YAML file; empty ones are left out."""
     loader = yaml.SafeLoader(read_text(path))
+    loader.name = path.name
     try:
         while loader.check_node():
             node = loader.get_node()

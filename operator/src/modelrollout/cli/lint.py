@@ -16,6 +16,7 @@ from modelrollout.api.resource import ModelRollout, faults, spelled
 from modelrollout.cli.advice import advice
 from modelrollout.cli.errors import CliError, ExitCode
 from modelrollout.cli.files import Document, documents
+from modelrollout.cli.refusals import refusals
 from modelrollout.cli.strategy_advice import Place
 
 
@@ -42,14 +43,7 @@ def run(files: list[Path], *, rps: float | None, as_json: bool) -> None:
     names: list[str] = []
     presets = Presets.installed()
     for file in files:
-        found = 0
-        for document in documents(file):
-            if isinstance(document.content, dict) and document.content.get("kind") == KIND:
-                found += 1
-                names.append(_name(document))
-                _check(document, presets, rps, errors, warnings)
-        if not found:
-            errors.append(Finding(str(file), None, "file", "", f"has no {KIND} ({API_VERSION}); name a file with one"))
+        names += _read(file, presets, rps, errors, warnings)
     if as_json:
         typer.echo(json.dumps(_document(names, errors, warnings), indent=1))
     else:
@@ -61,6 +55,22 @@ def run(files: list[Path], *, rps: float | None, as_json: bool) -> None:
             typer.echo(f"fine: {', '.join(names)}{also}")
     if errors:
         raise typer.Exit(int(ExitCode.USAGE))
+
+
+def _read(file: Path, presets: Presets, rps: float | None, errors: list[Finding], warnings: list[Finding]) -> list[str]:
+    """Check the rollouts of a file; returns their names."""
+    try:
+        read = list(documents(file))
+    except CliError as error:
+        # Whoever reads -o json gets this, too, and other files are checked all the same.
+        errors.append(Finding(str(file), None, "file", "", str(error).removeprefix(f"{file}: ")))
+        return []
+    rollouts = [one for one in read if isinstance(one.content, dict) and one.content.get("kind") == KIND]
+    if not rollouts:
+        errors.append(Finding(str(file), None, "file", "", f"has no {KIND} ({API_VERSION}); name a file with one"))
+    for document in rollouts:
+        _check(document, presets, rps, errors, warnings)
+    return [_name(document) for document in rollouts]
 
 
 def _document(names: list[str], errors: list[Finding], warnings: list[Finding]) -> dict[str, Any]:
@@ -98,7 +108,14 @@ def _check(
             fault = finding(own, str(error).removeprefix("spec.analysis.preset: "))
             if fault not in errors:
                 errors.append(fault)
-    warnings += [finding(place, words) for place, words in advice(rollout, rps)]
+    refused = list(refusals(rollout))
+    errors += [finding(place, words) for place, words in refused]
+    # What is refused needs no advice.
+    warnings += [
+        finding(place, words)
+        for place, words in advice(rollout, rps)
+        if not any(place[: len(bad)] == bad for bad, _ in refused)
+    ]
 
 
 def _name(document: Document) -> str:

@@ -30,9 +30,21 @@ app = typer.Typer(
 app.add_typer(offline.app)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"modelrollout {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
-    ctx: typer.Context, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None
+    ctx: typer.Context,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
 ) -> None:
     """Keep options that stand before the command."""
     ctx.obj = Where(namespace, context, kubeconfig)
@@ -166,7 +178,7 @@ app.add_typer(presets.app, name="presets", rich_help_panel=INSPECT)
 @app.command(rich_help_panel=SERVE)
 def version() -> None:
     """Print the version."""
-    typer.echo(f"modelrollout {__version__}")
+    _print_version(asked=True)
 
 
 @app.command(
