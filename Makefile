@@ -6,7 +6,7 @@ CLUSTER ?= lab
 SIZE ?= ci
 WORKERS ?= auto
 # Stories mostly wait, so more of them run at once than there are cores.
-STORIES ?= 5
+STORIES ?= 3
 # Compiled modules are kept whatever the shell says: they start workers, and what tests start, in half the time.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -q --numprocesses $(WORKERS) --dist worksteal
 # What one check prints stays together, where make can do that.
