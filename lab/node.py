@@ -16,7 +16,6 @@ from lab.processes import Daemon, kill
 from lab.progress import Step
 
 POLL = 0.1
-PODS_WEIGHT = 4
 # A process cannot be recognised in the moment in which it becomes another program, which nsenter does.
 LOOKS = 5
 # Part -> parts whose clients it holds.
@@ -193,7 +192,6 @@ class Node:
         for folder in teardown.cgroup_folders():
             folder.mkdir(exist_ok=True)
             _inherit_cpuset(folder)
-            _weigh(folder)
         tokens = configuration.write_tokens(self.paths)
         configuration.write_json(self.paths.state / "tokens.json", tokens)
         configuration.write_keys(self.paths, step)
@@ -272,10 +270,3 @@ def _inherit_cpuset(folder: Path) -> None:
         file = folder / name
         if file.exists() and not file.read_text().strip():
             file.write_text((folder.parent / name).read_text())
-
-
-def _weigh(folder: Path) -> None:
-    """Give all pods together the weight of several processes: a busy machine would otherwise starve them as one."""
-    for name, usual in (("cpu.shares", 1024), ("cpu.weight", 100)):  # of cgroups version 1 and 2
-        if (folder / name).exists():
-            (folder / name).write_text(str(usual * PODS_WEIGHT))
