@@ -50,7 +50,9 @@ FEATURES: Final[Mapping[str, tuple[Split, ...]]] = {
 """Splits that only a router with that feature can write."""
 
 STRATEGIES: Final[Mapping[str, Object]] = {
-    MIRROR: {"steps": [{"pause": {}}, {"shadow": {"percent": 20}}, {"switch": {}}]},
+    MIRROR: {
+        "steps": [{"pause": {}}, {"shadow": {"percent": 20, "comparer": {"enabled": False}}}, {"switch": {}}],
+    },
     MATCH: {"steps": [{"pause": {}}, {"match": {"headers": {"X-Canary": "yes"}}}, {"switch": {}}]},
     STICKY: {"sticky": {"cookie": "user"}, "steps": [{"weight": 50}]},
     ISSUED: {"sticky": {"issued": "server"}, "steps": [{"weight": 50}]},

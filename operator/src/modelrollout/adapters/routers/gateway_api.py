@@ -51,6 +51,8 @@ class GatewayApiRouter:
             _check_match(rollout, place, step.match or Match.model_construct())
         if gateway.kind == "HTTPRoute":
             self._check_mirrors(rollout)
+        else:
+            _check_comparers(rollout)
 
     def _check_mirrors(self, rollout: ModelRollout) -> None:
         # Of GRPCRoutes no class tells whether they mirror.
@@ -91,6 +93,13 @@ _NO_MIRROR: Final = (
     "use a gateway that mirrors (Envoy Gateway does), route by spec.traffic.traefik or spec.traffic.istio, "
     "or take the shadow out"
 )
+
+
+def _check_comparers(rollout: ModelRollout) -> None:
+    for place, step in steps(rollout, "shadow"):
+        if step.shadow is not None and step.shadow.comparer.enabled:
+            why = "cannot bring gRPC calls to the comparer, which asks by HTTP/1.1 alone"
+            raise refusal(rollout, NAME, place, why, "set shadow.comparer.enabled to false, or take the shadow out")
 
 
 def _settings(rollout: ModelRollout) -> GatewayAPI:
