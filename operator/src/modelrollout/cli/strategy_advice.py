@@ -7,11 +7,10 @@ from typing import Final
 from modelrollout.api.spec import Spec
 from modelrollout.api.strategy import Shadow
 from modelrollout.api.units import parse_duration
-from modelrollout.core.capacity import NEAR, lacking, pods_for, share_of, weight_of
+from modelrollout.core.capacity import lacking, pods_for, share_of
 from modelrollout.core.schedule import frozen_until
 from modelrollout.core.settings import Settings
 from modelrollout.core.strategies import steps_of
-from modelrollout.simulate.room import pods_at
 
 Place = tuple[int | str, ...]
 Advice = Iterator[tuple[Place, str]]
@@ -43,7 +42,7 @@ def _steps(spec: Spec) -> Advice:
             continue
         if (before == 0 and step.weight > 25) or (before and step.weight > 5 * before):
             yield (
-                (*place, "weight"),
+                (*place, "weight") if spec.strategy.steps else BASE,
                 f"{before}% to {step.weight}% at once: what goes wrong there hits that much traffic before it is "
                 "seen; put a step in between",
             )
@@ -109,16 +108,6 @@ def _capacity(spec: Spec) -> Advice:
             f"left out, and surge {strategy.surge} is too small for both: stable shrinks to {least} of {replicas} "
             "pods while it may have to take over all traffic; say how many it must keep",
         )
-    if spec.traffic.service is None:
-        return
-    for index, step in enumerate(steps_of(spec)):
-        real = weight_of(pods_at(spec, index))
-        if step.weight is not None and not step.whole and abs(real - step.weight) > NEAR:
-            yield (
-                (*BASE, "steps", index, "weight"),
-                f"without a gateway the candidate's share is that of its pods: {real}%, not {step.weight}%; the "
-                "operator refuses it: take a weight that whole pods make up, or more replicas",
-            )
 
 
 def _automation(spec: Spec) -> Advice:
