@@ -13,6 +13,8 @@ from tests.support.lab import eventually, pods
 IMAGE = "modelrollout/load:dev"
 TRAEFIK = "http://traefik.gateway.svc"
 ENVOY = "http://envoy.envoy.svc"
+STARTS = 240
+"""Seconds in which pods of a busy node surely start."""
 PATH = "/v2/models/fraud/infer"
 TARGET = f"{TRAEFIK}{PATH}"
 
@@ -62,7 +64,7 @@ class Load:
         return running[0] if running else None
 
     def _follow(self) -> None:
-        pod = eventually("the load's pod runs", self._pod, 60) or ""
+        pod = eventually("the load's pod runs", self._pod, STARTS) or ""
         path = self.kube.path("v1", "Pod", pod, namespace=self.namespace, sub="log")
         timeout = httpx.Timeout(20, read=60)
         stream = self.kube.http.stream("GET", path, params={"follow": "true"}, timeout=timeout)
@@ -73,7 +75,7 @@ class Load:
     def wait_for_answers(self, requests: int) -> None:
         """Wait until that many requests were answered."""
         enough = lambda: self.tally.requests >= requests  # noqa: E731
-        eventually(f"{requests} answers in {self.namespace}", enough, 60, lambda: str(self.tally))
+        eventually(f"{requests} answers in {self.namespace}", enough, STARTS, lambda: str(self.tally))
 
     def mark(self) -> Tally:
         """Return what clients saw up to now; `tally.since(mark)` is what they saw after it."""
