@@ -5,7 +5,7 @@ import json
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -34,36 +34,50 @@ def main() -> int:
     faults: list[str] = []
     try:
         with connect() as lab, ThreadPoolExecutor(arguments.parallel) as pool:
-            jobs = [pool.submit(_soak, lab, cell, arguments, outcomes, costs) for cell in chosen]
-            faults = [fault for job in jobs if (fault := job.result()) is not None]
+            jobs = [pool.submit(_soak, lab, cell, arguments, outcomes) for cell in chosen]
+            found = [job.result() for job in jobs]
+            # Alone, one after another: what other rollouts do to latency is not the shadow's doing.
+            found += [_cost(lab, cell, arguments, costs) for cell in chosen if cell.strategy.name == "shadow"]
+            faults = [fault for fault in found if fault is not None]
     except BenchmarkError as error:
         faults.append(str(error))
     print(_table(outcomes))
     for one in costs:
         print(f"{one.cell}: users' p99 with a shadow over without: {one.ratio:.2f}")
     if arguments.json:
-        found = {"outcomes": [asdict(one) for one in outcomes], "shadow": [asdict(one) for one in costs]}
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+        numbers = {"outcomes": [asdict(one) for one in outcomes], "shadow": [asdict(one) for one in costs]}
+        arguments.json.write_text(json.dumps(numbers, indent=2) + "\n")
     for fault in faults:
         print(f"soak: {fault}", file=sys.stderr)
     return 1 if faults or not all(one.fine for one in outcomes) else 0
 
 
-def _soak(
-    lab: Lab, cell: Cell, arguments: argparse.Namespace, outcomes: list[Outcome], costs: list[Cost]
-) -> str | None:
+def _soak(lab: Lab, cell: Cell, arguments: argparse.Namespace, outcomes: list[Outcome]) -> str | None:
     """Play one cell through; returns what kept it from its end, if anything."""
+
+    def play_all(play: Play) -> None:
+        for event, act in play.events():
+            if not arguments.events or event in arguments.events:
+                outcomes.append(play.run(event, act))
+                print(" ".join(_line(outcomes[-1])), file=sys.stderr, flush=True)
+
+    only_cost = arguments.events == ["cost"]
+    return None if only_cost else _with(lab, cell, arguments, play_all)
+
+
+def _cost(lab: Lab, cell: Cell, arguments: argparse.Namespace, costs: list[Cost]) -> str | None:
+    """Measure what a shadow costs users; returns what kept it from its end, if anything."""
+    if arguments.events and "cost" not in arguments.events:
+        return None
+    return _with(lab, cell, arguments, lambda play: costs.append(cost(play)))
+
+
+def _with(lab: Lab, cell: Cell, arguments: argparse.Namespace, act: Callable[[Play], None]) -> str | None:
     name = "soak-" + cell.name.replace(" ", "-").replace("/", "-")
     try:
         with lab.namespace(name) as namespace:
             play = Play(lab, cell, namespace, arguments.rate, arguments.seed)
-            for event, act in play.events():
-                if arguments.events and event not in arguments.events:
-                    continue
-                outcomes.append(play.run(event, act))
-                print(" ".join(_line(outcomes[-1])), file=sys.stderr, flush=True)
-            if cell.strategy.name == "shadow" and (not arguments.events or "cost" in arguments.events):
-                costs.append(cost(play))
+            act(play)
             play.stop()
     except Exception as error:
         return f"{cell.name}: {error}\n{traceback.format_exc(limit=3)}"
