@@ -27,7 +27,7 @@ from modelrollout.adapters.routers.traefik_objects import (
 from modelrollout.api.resource import ModelRollout
 from modelrollout.api.traffic import Traefik
 from modelrollout.core.observed import Route
-from modelrollout.core.split import Split
+from modelrollout.core.split import Matched, Split
 from modelrollout.core.sticky import by_key
 from modelrollout.ports import Key
 
@@ -72,9 +72,9 @@ class TraefikRouter:
         name = rollout.metadata.name
         entries = self._entries(rollout, split)
         # A match ends with the first write, and begins with the last, when all that it leads past is in place.
-        entry = self._find(INGRESS_ROUTES, rollout, name)
-        joined = self._joined(entry, rollout, split)
-        ends = split.matched is None and entry and not joined
+        held = split_of(name, {}, {}, self._find(INGRESS_ROUTES, rollout, name)).matched
+        joined = self._joined(held, rollout, split)
+        ends = held is not None and split.matched is None and not joined
         if ends:
             await self._write_entries(rollout, entries)
         if split.mirror is not None:
@@ -86,9 +86,8 @@ class TraefikRouter:
         if split.mirror is None:
             await self._owned.drop(TRAEFIK_SERVICES, rollout, weighted_name(name))
 
-    def _joined(self, entry: Mapping[str, Any], rollout: ModelRollout, split: Split) -> bool:
+    def _joined(self, held: Matched | None, rollout: ModelRollout, split: Split) -> bool:
         """Say whether all other requests now follow those that a match led to their revision: a promotion."""
-        held = split_of(rollout.metadata.name, {}, {}, entry).matched
         joined = held is not None and split.matched is None and split.served == (held.revision,)
         if not joined:
             self._joining.pop(_key(rollout), None)
