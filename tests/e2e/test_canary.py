@@ -8,7 +8,7 @@ from tests.e2e.conftest import Begin
 from tests.support.lab import eventually
 from tests.support.story import WEIGHTS, Story, restarts
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 FIRST = WEIGHTS[0]
 RATE = 70

@@ -13,7 +13,7 @@ from tests.support.story import Story
 SILENCE = float(os.environ.get("SILENCE", "12"))
 """Seconds without Prometheus, in which a rollout would move several times; `SILENCE=600 make e2e` makes them more."""
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240 + SILENCE), pytest.mark.alone]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900 + SILENCE), pytest.mark.alone]
 
 RATE = 50
 HALFWAY = 30

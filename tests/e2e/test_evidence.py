@@ -10,7 +10,7 @@ from tests.e2e.conftest import Begin
 from tests.support.lab import eventually
 from tests.support.story import Story
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 RATE = 45
 SLOW = {"steps": [{"weight": 20}, {"weight": 50}], "minStepDuration": "30s", "guard": {"duration": "5s"}}

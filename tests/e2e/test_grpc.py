@@ -5,7 +5,7 @@ import pytest
 from tests.e2e.conftest import Begin
 from tests.support.cells import cell
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 RATE = 40
 

@@ -27,7 +27,7 @@ from tests.support.story import IMAGE, NAME, Story
 RELEASES = int(os.environ.get("RELEASES", "10"))
 """Versions that are released one after another under load, with pods going away at each."""
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 EVALUATION = Path(__file__).with_name("evaluation.py").read_text(encoding="utf-8")
 RATE = 30
@@ -108,7 +108,7 @@ class Played:
 
     def ending(self, name: str) -> Any:
         """Wait for a release's end; an error of its thread is raised here."""
-        return self.endings[name].result(timeout=400)
+        return self.endings[name].result(timeout=800)
 
 
 def released(story: Story, version: int, env: dict[str, object], *ends: str, seconds: float = LONGEST) -> Ending:

@@ -14,7 +14,7 @@ from tests.e2e.conftest import Begin
 from tests.support.kube import Kube
 from tests.support.story import IMAGE, NAME, Story
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 PROGRAM = Path(sys.executable).parent / "kubectl-modelrollout"
 

@@ -14,7 +14,7 @@ from tests.support.kube import Kube
 from tests.support.lab import available, eventually
 from tests.support.story import API, NAME, Story, template
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 RATE = 40
 ROUTES = "gateway.networking.k8s.io/v1"

@@ -22,7 +22,7 @@ from tests.support.clients import Headers, keyed, takes
 from tests.support.lab import eventually
 from tests.support.story import NAME, Story
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 PROGRAM = Path(sys.executable).parent / "kubectl-modelrollout"
 HEADER, COOKIE = Sticky(header="x-user-id"), Sticky(cookie="uid")

@@ -13,7 +13,7 @@ from tests.support.cells import cell
 from tests.support.lab import eventually
 from tests.support.story import IMAGE, NAME, Story
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 RATE = 40
 PROGRAM = Path(sys.executable).parent / "kubectl-modelrollout"
