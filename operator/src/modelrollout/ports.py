@@ -21,6 +21,11 @@ class Key:
     namespace: str
     name: str
 
+    @classmethod
+    def of(cls, rollout: ModelRollout) -> "Key":
+        """Return the identity of a rollout."""
+        return cls(rollout.metadata.namespace, rollout.metadata.name)
+
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
 

@@ -116,8 +116,7 @@ class Draft:
         key, sticky = by_key(self.spec), self.spec.strategy.sticky
         if key is not None and 0 < weight < 100:
             # Not requests but clients are weighed; those that send no key stay where they are.
-            matched = Matched(candidate, patterns=patterns(key, weight, candidate))
-            return Split({status.stable: 100}, mirror, matched)
+            matched, weight = Matched(candidate, patterns=patterns(key, weight, candidate)), 0
         if weight == 0:
             return Split({status.stable: 100}, mirror, matched)
         weights = {status.stable: status.weights.stable, candidate: weight}

@@ -56,7 +56,7 @@ class GateKeeper:
 
     async def open(self, rollout: ModelRollout, gate: OpenGate) -> None:
         """Begin a check, or look after one that was begun; see ports.Gates."""
-        key = _key(rollout)
+        key = Key.of(rollout)
         held = self._held.get(key)
         if held is not None and held.result.id == gate.id and not held.left:
             return
@@ -68,7 +68,7 @@ class GateKeeper:
 
     async def close(self, rollout: ModelRollout, ident: str) -> None:
         """Stop a check and forget it. TransientError where it has to be tried again."""
-        key = _key(rollout)
+        key = Key.of(rollout)
         held = self._held.get(key)
         if held is None or held.result.id != ident:
             return
@@ -144,10 +144,6 @@ class GateKeeper:
         if result != held.result:
             held.result = result
             self._on_change(key)
-
-
-def _key(rollout: ModelRollout) -> Key:
-    return Key(rollout.metadata.namespace, rollout.metadata.name)
 
 
 def _cancel(held: Held) -> None:

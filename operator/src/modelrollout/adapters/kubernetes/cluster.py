@@ -10,6 +10,7 @@ from modelrollout.adapters.kubernetes.cache import Routes, Workloads
 from modelrollout.adapters.kubernetes.client import Api
 from modelrollout.adapters.kubernetes.comparer import Shape, comparer_deployment, comparer_name, comparer_service
 from modelrollout.adapters.kubernetes.errors import AlreadyExists, NotFound
+from modelrollout.adapters.kubernetes.listening import port_of
 from modelrollout.adapters.kubernetes.own_image import OwnImage
 from modelrollout.adapters.kubernetes.owned import OTHER_NAME, Owned, check_free
 from modelrollout.adapters.kubernetes.pods import trouble_of
@@ -78,7 +79,7 @@ class KubernetesCluster:
         if revision is None:
             await self._owned.drop(SERVICES, rollout, preview_name(rollout.metadata.name))
             return
-        port = await self._port(rollout, revision)
+        port = await port_of(self._api, rollout, revision)
         asked = rollout.spec.traffic.preview is not None and rollout.spec.strategy.type != "BlueGreen"
         remedy = "take spec.traffic.preview out" if asked else OTHER_NAME
         await self._owned.write(SERVICES, rollout, preview_service(rollout, revision, port), remedy=remedy)
@@ -101,7 +102,7 @@ class KubernetesCluster:
         """
         image = await self._image.find()
         body = comparer_deployment(rollout, stable, candidate, image, comparing=settings, shape=self._shape)
-        if self._workloads.comparer(Key(rollout.metadata.namespace, rollout.metadata.name)) is None:
+        if self._workloads.comparer(Key.of(rollout)) is None:
             await check_free(self._api, DEPLOYMENTS, body, _NO_COMPARER)
         # First the Service: once pods of the comparer are ready, requests are mirrored to whatever has its name.
         await self._owned.write(SERVICES, rollout, comparer_service(rollout), remedy=_NO_COMPARER)
@@ -149,20 +150,9 @@ class KubernetesCluster:
     async def _check_free(
         self, rollout: ModelRollout, revision: str, deployment: Mapping[str, Any], service: Mapping[str, Any]
     ) -> None:
-        if self._workloads.uid(Key(rollout.metadata.namespace, rollout.metadata.name), revision) is None:
+        if self._workloads.uid(Key.of(rollout), revision) is None:
             await check_free(self._api, DEPLOYMENTS, deployment)
         await check_free(self._api, SERVICES, service)
-
-    async def _port(self, rollout: ModelRollout, revision: str) -> int | str:
-        """Return where requests go in the pods of a revision, which need not have the spec's own template."""
-        try:
-            raw = await self._api.get(
-                SERVICES, rollout.metadata.namespace, object_name(rollout.metadata.name, revision)
-            )
-        except NotFound:
-            return objects.target_port(rollout, rollout.spec.template)
-        port: int | str = raw["spec"]["ports"][0]["targetPort"]
-        return port
 
     async def _scale(self, rollout: ModelRollout, revision: str, replicas: int) -> dict[str, Any]:
         # Not an apply: one without the template would remove the template, which our last apply owns.

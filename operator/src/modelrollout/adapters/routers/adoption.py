@@ -113,14 +113,14 @@ class Adoption:
         for name in self._routes.names(resource, key):
             held = self._routes.get(resource, key.namespace, name) or {"metadata": {}}
             rule = (held["metadata"].get("annotations") or {}).get(ADOPTED_PREFIX + key.name)
-            if _index(self._entries(held), f"{rule}-{key.name}{KEEP}") is None:
+            ours = _own(str(rule), key.name) + KEEP
+            if _index(self._entries(held), ours) is None:
                 continue
             try:
                 raw = await self._api.get(resource, key.namespace, name)
             except NotFound:
                 continue
-            entries, ours = self._entries(raw), f"{rule}-{key.name}{KEEP}"
-            operations = list(_patch_keep(f"/spec/{self._spot}", entries, ours, None))
+            operations = list(_patch_keep(f"/spec/{self._spot}", self._entries(raw), ours, None))
             if operations:
                 version = str(raw["metadata"]["resourceVersion"])
                 raw = await self._api.patch(resource, key.namespace, name, version, operations)
@@ -156,7 +156,11 @@ class Adoption:
 
 def own_name(rollout: ModelRollout, ref: RuleRef) -> str:
     """Return the name of our own entry before an adopted one."""
-    return f"{ref.rule}-{rollout.metadata.name}"
+    return _own(ref.rule, rollout.metadata.name)
+
+
+def _own(rule: str, rollout: str) -> str:
+    return f"{rule}-{rollout}"
 
 
 def _title(resource: Resource, raw: Mapping[str, Any]) -> str:

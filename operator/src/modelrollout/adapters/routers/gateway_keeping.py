@@ -50,11 +50,11 @@ class Warming:
 
     def begin(self, rollout: ModelRollout, revisions: Collection[str]) -> None:
         """Note revisions that the route names from now on."""
-        self._since[_key(rollout)] = (asyncio.get_running_loop().time() + WARM_UP, frozenset(revisions))
+        self._since[Key.of(rollout)] = (asyncio.get_running_loop().time() + WARM_UP, frozenset(revisions))
 
     def holds(self, rollout: ModelRollout, split: Split, *, taken: bool) -> bool:
         """Say whether a split has to wait; the rollout is then looked at again. `taken`: the gateway has the names."""
-        key, loop = _key(rollout), asyncio.get_running_loop()
+        key, loop = Key.of(rollout), asyncio.get_running_loop()
         ready_at, revisions = self._since.get(key, (0.0, ()))
         if not set(revisions).intersection(split.served):
             return False
@@ -68,19 +68,15 @@ class Warming:
     def part(self, rollout: ModelRollout) -> None:
         """Note that backends get no requests from now on; the rollout is looked at again when their names may go."""
         loop = asyncio.get_running_loop()
-        self._parted[_key(rollout)] = loop.time() + COOL_DOWN
-        loop.call_later(COOL_DOWN, self._routes.wake, _key(rollout))
+        self._parted[Key.of(rollout)] = loop.time() + COOL_DOWN
+        loop.call_later(COOL_DOWN, self._routes.wake, Key.of(rollout))
 
     def over(self, rollout: ModelRollout) -> bool:
         """Say whether nobody needs names of backends without requests any more: nothing is on its way there or back."""
         rests = rollout.status.phase in AT_REST
-        return rests and asyncio.get_running_loop().time() >= self._parted.get(_key(rollout), 0.0)
+        return rests and asyncio.get_running_loop().time() >= self._parted.get(Key.of(rollout), 0.0)
 
     def forget(self, key: Key) -> None:
         """Forget a rollout."""
         self._since.pop(key, None)
         self._parted.pop(key, None)
-
-
-def _key(rollout: ModelRollout) -> Key:
-    return Key(rollout.metadata.namespace, rollout.metadata.name)

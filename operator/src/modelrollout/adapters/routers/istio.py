@@ -74,7 +74,7 @@ class IstioRouter:
             await self._adopt(rollout, ref, split, latch)
         for name in made:
             await self._owned.write(DESTINATION_RULES, rollout, bodies[name])
-        for name in self._routes.names(DESTINATION_RULES, Key(rollout.metadata.namespace, rollout.metadata.name)):
+        for name in self._routes.names(DESTINATION_RULES, Key.of(rollout)):
             if name not in bodies:
                 await self._owned.drop(DESTINATION_RULES, rollout, name)
 

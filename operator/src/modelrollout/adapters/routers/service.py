@@ -13,7 +13,7 @@ from typing import Any, Final
 from modelrollout.adapters.kubernetes import objects
 from modelrollout.adapters.kubernetes.cache import Routes
 from modelrollout.adapters.kubernetes.client import Api
-from modelrollout.adapters.kubernetes.errors import NotFound
+from modelrollout.adapters.kubernetes.listening import port_of
 from modelrollout.adapters.kubernetes.owned import Owned
 from modelrollout.adapters.kubernetes.preview import preview_name
 from modelrollout.adapters.kubernetes.resources import PODS, SERVICES, Resource
@@ -121,14 +121,8 @@ class ServiceRouter:
             )
 
     async def _port(self, rollout: ModelRollout, serving: list[str]) -> int | str:
-        """Return where requests go in the pods of these revisions, which need not have the spec's own template."""
-        meta, found = rollout.metadata, dict[str, int | str]()
-        for revision in serving:
-            try:
-                raw = await self._api.get(SERVICES, meta.namespace, object_name(meta.name, revision))
-                found[revision] = raw["spec"]["ports"][0]["targetPort"]
-            except NotFound:
-                found[revision] = objects.target_port(rollout, rollout.spec.template)
+        """Return where requests go in the pods of these revisions; TerminalError where that is not one port."""
+        found = {revision: await port_of(self._api, rollout, revision) for revision in serving}
         ports = list(dict.fromkeys(found.values()))
         if len(ports) > 1:
             words = ", ".join(f"{revision} on {port}" for revision, port in found.items())

@@ -90,7 +90,7 @@ class TraefikRouter:
         """Say whether all other requests now follow those that a match led to their revision: a promotion."""
         joined = held is not None and split.matched is None and split.served == (held.revision,)
         if not joined:
-            self._joining.pop(_key(rollout), None)
+            self._joining.pop(Key.of(rollout), None)
         return joined
 
     def _waits(self, rollout: ModelRollout) -> bool:
@@ -99,7 +99,7 @@ class TraefikRouter:
         Traefik watches each kind of objects by itself. Were it to hear of the match first, clients who had the
         candidate would go back to stable until it hears of the weights.
         """
-        key, loop = _key(rollout), asyncio.get_running_loop()
+        key, loop = Key.of(rollout), asyncio.get_running_loop()
         left = self._joining.setdefault(key, loop.time() + HEARD) - loop.time()
         if left > 0:
             loop.call_later(left, self._routes.wake, key)
@@ -147,10 +147,6 @@ class TraefikRouter:
         """Return the spec of an object of the rollout, empty where there is none."""
         raw = self._owned.find(resource, rollout, name)
         return (raw.get("spec") or {}) if raw is not None else {}
-
-
-def _key(rollout: ModelRollout) -> Key:
-    return Key(rollout.metadata.namespace, rollout.metadata.name)
 
 
 def _settings(rollout: ModelRollout) -> Traefik:
