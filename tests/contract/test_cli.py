@@ -139,6 +139,17 @@ def test_what_does_not_exist(run: Run, namespace: str, command: str) -> None:
     assert result.stderr == f"error: ModelRollout {namespace}/nothing does not exist; see `modelrollout list -A`\n"
 
 
+def test_kubectl_completes_names_of_rollouts(
+    api: Kube, fraud: Callable[..., Raw], environment: dict[str, str], namespace: str
+) -> None:
+    fraud(PROGRESSING)
+    # kubectl looks for plugins, and for what completes them, on the path.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    command = [api.kubectl_program, "__complete", "modelrollout", "-n", namespace, "promote", "fr"]
+    found = subprocess.run(command, env={**environment, "PATH": path}, capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines() == ["fraud", ":4"]
+
+
 def test_a_request_is_carried_out(
     start: Callable[..., Any], fraud: Callable[..., Raw], api: Kube, namespace: str
 ) -> None:
@@ -153,6 +164,19 @@ def test_a_request_is_carried_out(
     managers = api.get("ModelRollout", "fraud", api=API, namespace=namespace)["metadata"]["managedFields"]
     (ours,) = [one["fieldsV1"] for one in managers if one["manager"] == "kubectl-modelrollout"]
     assert ours == {"f:metadata": {"f:annotations": {".": {}, f"f:{REQUEST}": {}}}}
+
+
+def test_a_request_that_the_operator_refuses(
+    start: Callable[..., Any], fraud: Callable[..., Raw], api: Kube, namespace: str
+) -> None:
+    fraud(PROGRESSING)
+    with start("abort", "fraud", "--wait-timeout", "20s") as command:
+        request = asked(api, namespace)
+        answer = {"by": "admin", "at": "2026-03-01T12:00:00Z", "action": "abort", "refused": True}
+        fraud({**PROMOTED, "request": {"id": request["id"], "outcome": "nothing to abort", **answer}})
+        stdout, stderr = command.communicate(timeout=20)
+    assert (command.returncode, stdout) == (2, "")
+    assert stderr == f"error: ModelRollout {namespace}/fraud: nothing to abort\n"
 
 
 def test_a_request_without_waiting(run: Run, fraud: Callable[..., Raw], api: Kube, namespace: str) -> None:

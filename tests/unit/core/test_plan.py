@@ -273,7 +273,16 @@ def test_a_request_with_nothing_to_act_on_says_so_and_moves_nothing(action, outc
     world.run(5)
     assert world.status.request is not None
     assert outcome in world.status.request.outcome
+    assert world.status.request.refused
     assert world.announced == []
+
+
+def test_a_request_that_is_carried_out_is_not_refused():
+    world = pushed()
+    world.ask("pause")
+    world.run(5)
+    assert world.status.request is not None
+    assert not world.status.request.refused
 
 
 def test_a_pause_step_waits_for_a_person():

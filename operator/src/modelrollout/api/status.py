@@ -140,6 +140,7 @@ class RequestStatus(ApiModel):
     by: str = Field("", description="Who asked.")
     at: Time = Field(description="When it was carried out.")
     outcome: str = Field(description="What came of it.")
+    refused: bool = Field(False, description="Whether it made no sense then; outcome says why.")
 
 
 class Pin(ApiModel):

@@ -5,7 +5,7 @@ import secrets
 import time
 from datetime import timedelta
 
-from modelrollout.api.status import Phase
+from modelrollout.api.status import Phase, RequestStatus
 from modelrollout.cli import following, show, words
 from modelrollout.cli.cluster import Cluster
 from modelrollout.cli.errors import CliError, ExitCode
@@ -30,7 +30,10 @@ def run(  # noqa: PLR0913
     if patience is None:
         show.emit(f"{view.title}: {action} is asked for")
         return
-    show.emit(f"{view.title}: {action}: {_outcome(cluster, name, ident, action, patience)}")
+    done = _outcome(cluster, name, ident, action, patience)
+    if done.refused:
+        raise CliError(ExitCode.USAGE, f"ModelRollout {view.title}: {done.outcome}")
+    show.emit(f"{view.title}: {action}: {done.outcome}")
 
 
 def refusal(view: View, action: Action, to: str | None = None) -> str | None:
@@ -87,11 +90,11 @@ def _undo_refusal(view: View, to: str | None) -> str | None:
     return None
 
 
-def _outcome(cluster: Cluster, name: str, ident: str, action: Action, patience: timedelta) -> str:
+def _outcome(cluster: Cluster, name: str, ident: str, action: Action, patience: timedelta) -> RequestStatus:
     for raw in following.changes(cluster, name, time.monotonic() + patience.total_seconds()):
         done = view_of(raw, [], show.now()).status.request
         if done is not None and done.id == ident:
-            return done.outcome
+            return done
     raise CliError(
         ExitCode.TIMEOUT,
         f"ModelRollout {cluster.namespace}/{name}: {action} is written down, but the operator has not carried it out "

@@ -1,10 +1,11 @@
 """Options that all commands share, named as kubectl names them."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -49,12 +50,17 @@ def complete_names(ctx: typer.Context, incomplete: str) -> list[str]:
     try:
         from modelrollout.cli.cluster import Cluster  # noqa: PLC0415
 
-        params = ctx.params
-        where = Where(params.get("namespace"), params.get("context"), params.get("kubeconfig"))
-        names = [raw["metadata"]["name"] for raw in Cluster.connect(where, patience=2.0).rollouts()]
+        # Options may stand before the command as well.
+        outer = _where(ctx.parent.params) if ctx.parent is not None else None
+        where = _where(ctx.params).over(outer)
+        names = [raw["metadata"]["name"] for raw in Cluster.connect(where, patience=3.0).rollouts()]
     except Exception:  # a shell that completes must not be disturbed, whatever is wrong
         return []
     return [name for name in names if name.startswith(incomplete)]
+
+
+def _where(params: Mapping[str, Any]) -> Where:
+    return Where(params.get("namespace"), params.get("context"), params.get("kubeconfig"))
 
 
 def rollout_name(text: str) -> str:

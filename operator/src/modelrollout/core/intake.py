@@ -111,10 +111,26 @@ def take_request(draft: Draft) -> None:
     request = draft.observed.request
     if request is None or (draft.status.request is not None and draft.status.request.id == request.id):
         return
-    outcome = request.problem or _HANDLERS[request.action](draft, request)
+    refused = False
+    try:
+        outcome = _carry_out(draft, request)
+    except _Refused as refusal:
+        outcome, refused = str(refusal), True
     draft.set(
-        request=RequestStatus(id=request.id, action=request.action, by=request.by, at=draft.now, outcome=outcome[:500])
+        request=RequestStatus(
+            id=request.id, action=request.action, by=request.by, at=draft.now, outcome=outcome[:500], refused=refused
+        )
     )
+
+
+class _Refused(Exception):
+    """What was asked for makes no sense now; the text says why. Raised before anything is changed."""
+
+
+def _carry_out(draft: Draft, request: Request) -> str:
+    if request.problem:
+        raise _Refused(request.problem)
+    return _HANDLERS[request.action](draft, request)
 
 
 def _who(request: Request) -> str:
@@ -126,7 +142,7 @@ def _promote(draft: Draft, request: Request) -> str:
         promotion.complete(draft, _who(request))
         return "the guard ends now"
     if not draft.active:
-        return "nothing to promote: no rollout is in progress"
+        raise _Refused("nothing to promote: no rollout is in progress")
     current = draft.status.step
     following = 0 if current is None else current.index + 1
     draft.set(skip_to=PAST_ALL if request.full else following, paused=None, phase=Phase.PROGRESSING)
@@ -141,7 +157,7 @@ def _approve(draft: Draft, request: Request) -> str:
     gate, step = draft.status.gate, draft.step
     asked = step is not None and step.gate is not None and step.gate.approval is not None
     if not asked or gate is None or gate.state is not GateState.WAITING:
-        return "nothing to approve: no gate waits for a person"
+        raise _Refused("nothing to approve: no gate waits for a person")
     by = _who(request)
     draft.set(gate=gate.model_copy(update={"state": GateState.PASSED, "message": f"approved by {by}", "by": by}))
     draft.move("Approved", draft.status.candidate, f"{by} approved {gate.name}", by=request.by)
@@ -150,14 +166,14 @@ def _approve(draft: Draft, request: Request) -> str:
 
 def _abort(draft: Draft, request: Request) -> str:
     if not draft.active and draft.status.phase is not Phase.GUARDING:
-        return "nothing to abort: no rollout is in progress"
+        raise _Refused("nothing to abort: no rollout is in progress")
     rollback.roll_back(draft, "Aborted", f"{_who(request)} aborted the rollout", by=request.by)
     return "all traffic goes to stable"
 
 
 def _pause(draft: Draft, request: Request) -> str:
     if not draft.active and draft.status.phase is not Phase.GUARDING:
-        return "nothing to pause: no rollout is in progress"
+        raise _Refused("nothing to pause: no rollout is in progress")
     if draft.status.paused is None:
         draft.set(paused=f"by {_who(request)}")
         draft.move("Paused", draft.status.candidate or draft.status.stable, f"{_who(request)} paused", by=request.by)
@@ -169,7 +185,7 @@ def _resume(draft: Draft, request: Request) -> str:
     status = draft.status
     waiting = status.step is not None and (status.step.name == "pause" or status.step.awaiting is not None)
     if status.paused is None and not waiting:
-        return "nothing to resume: the rollout is not paused"
+        raise _Refused("nothing to resume: the rollout is not paused")
     if status.paused is None and status.step is not None:
         draft.set(skip_to=status.step.index + 1)
     phase = Phase.PROGRESSING if status.phase is Phase.PAUSED else status.phase
@@ -186,7 +202,7 @@ def _retry(draft: Draft, request: Request) -> str:
     target = draft.status.target
     over = draft.status.phase in (Phase.ROLLED_BACK, Phase.REPORTED)
     if not over or target is None or target == draft.status.stable:
-        return "nothing to retry: the last rollout was neither rolled back nor ended with a report"
+        raise _Refused("nothing to retry: the last rollout was neither rolled back nor ended with a report")
     start(draft, target, by=request.by, why=f"{_who(request)} retries revision {target}")
     return f"rollout of {target} begins anew"
 
@@ -194,18 +210,18 @@ def _retry(draft: Draft, request: Request) -> str:
 def _undo(draft: Draft, request: Request) -> str:
     status = draft.status
     if draft.active:
-        return "a rollout is in progress; use abort"
+        raise _Refused("a rollout is in progress; use abort")
     if status.stable is None:
-        return "nothing to go back from: no revision serves yet; apply the template that is to serve"
+        raise _Refused("nothing to go back from: no revision serves yet; apply the template that is to serve")
     older = [r for r in status.revisions if r not in (status.stable, status.target) and r in draft.observed.workloads]
     to = request.to or status.previous or (older[0] if older else None)
     if to is None:
-        return "no earlier revision is kept; raise spec.revisionHistoryLimit to keep some"
+        raise _Refused("no earlier revision is kept; raise spec.revisionHistoryLimit to keep some")
     if to == status.stable:
-        return f"revision {to} serves already"
+        raise _Refused(f"revision {to} serves already")
     if to not in draft.observed.workloads:
         known = ", ".join(older) or "none"
-        return f"revision {to} is not kept; known: {known}"
+        raise _Refused(f"revision {to} is not kept; known: {known}")
     if status.phase is Phase.GUARDING and to == status.previous:
         rollback.roll_back(draft, "Undone", f"{_who(request)} went back to {to}", by=request.by)
         draft.set(phase=Phase.PROMOTED, target=to)
