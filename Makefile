@@ -5,16 +5,17 @@ BIN := $(VENV)/bin
 CLUSTER ?= lab
 SIZE ?= ci
 WORKERS ?= auto
-# Stories mostly wait, so more of them run at once than there are cores.
+# Tests against servers wait as much as they work, and stories in the lab wait for most of their time.
+CONTRACTS ?= 4
 STORIES ?= 3
 # Compiled modules are kept whatever the shell says: they start workers, and what tests start, in half the time.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -q --numprocesses $(WORKERS) --dist worksteal
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -q --dist worksteal --numprocesses
 # What one check prints stays together, where make can do that.
 APART := --no-print-directory --jobs 5 $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo explore lab-up lab-down lab-status assets check lint types layers generate generate-check unit \
-        contract e2e test bench soak bench-decision bench-serving format lock clean
+        contract stories alone e2e test bench soak bench-decision bench-serving format lock clean
 
 help:  ## List the commands.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,22 +68,34 @@ layers: setup
 	$(BIN)/lint-imports
 
 unit: setup
-	$(PYTEST) tests/unit tests/property
+	$(PYTEST) $(WORKERS) tests/unit tests/property
 
 explore: setup  ## Property tests on examples that nobody has tried yet.
-	HYPOTHESIS_PROFILE=explore $(PYTEST) tests/unit tests/property
+	HYPOTHESIS_PROFILE=explore $(PYTEST) $(WORKERS) tests/unit tests/property
 
 check: setup  ## Lint, types, layers, unit and property tests, side by side: the inner loop.
 	@$(MAKE) $(APART) lint types layers generate-check unit
 
 contract: setup assets  ## Against real servers on loopback: an API server for each worker, and the model server.
-	$(PYTEST) --maxprocesses 4 tests/contract
+	$(PYTEST) $(CONTRACTS) tests/contract
 
-e2e: setup lab-up  ## Whole stories in the lab.
+stories: setup  # those that go on side by side
 	$(BIN)/pytest -q --numprocesses $(STORIES) -m 'not alone' tests/e2e
+
+alone: setup  # those that every other one would feel
 	$(BIN)/pytest -q -m alone tests/e2e
 
-test: check contract e2e  ## Everything.
+e2e: setup lab-up  ## Whole stories in the lab.
+	@$(MAKE) --no-print-directory stories
+	@$(MAKE) --no-print-directory alone
+
+# The lab boots while packages are installed. Contract tests need no lab: they have the machine beside the stories that
+# want the lab for themselves.
+test:  ## Everything.
+	@$(MAKE) $(APART) setup lab-up
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory stories
+	@$(MAKE) $(APART) contract alone
 
 bench: setup lab-up  ## Counts and ratios, measured in the lab.
 	$(BIN)/python -m benchmarks

@@ -10,9 +10,9 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 MARK = "MODELROLLOUT_LAB_OWNER"
@@ -115,6 +115,8 @@ class Daemon:
     argv: Sequence[str | Path]
     log: Path
     owner: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What it finds in its environment, besides the mark."""
 
     def find(self) -> Process | None:
         """Return its process if it runs."""
@@ -130,7 +132,7 @@ class Daemon:
         with self.log.open("ab") as log:
             subprocess.Popen(
                 [*enter, *map(str, self.argv)],
-                env={"PATH": PATH, "HOME": "/", MARK: self.owner, PART: self.name},
+                env={**self.settings, "PATH": PATH, "HOME": "/", MARK: self.owner, PART: self.name},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

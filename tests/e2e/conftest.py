@@ -20,6 +20,16 @@ from tests.support.story import LABEL, Story
 Begin = Callable[..., Story]
 APART = ("test_grpc.py", "test_people.py", "test_routes.py", "test_strategies.py")
 """Files whose tests share no rollout, so that each may run in a worker of its own."""
+LONGEST = (
+    "test_canary.py",
+    "test_evidence.py",
+    "test_good_version.py",
+    "test_models.py",
+    "test_grpc.py",
+    "test_strategies.py",
+    "test_routes.py",
+)
+"""What takes minutes begins first, so that no worker is left alone with it in the end."""
 
 
 class Stories(LoadScopeScheduling):
@@ -30,7 +40,13 @@ class Stories(LoadScopeScheduling):
         return nodeid if file.endswith(APART) else file
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {file: number for number, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    config.option.loadscopereorder = False  # by the number of tests, which says little of how long they take
     return Stories(config, log)
 
 

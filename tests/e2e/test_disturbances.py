@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.e2e.conftest import Begin
+from tests.support.cells import BUDGET
 from tests.support.kube import Kube
 from tests.support.lab import OPERATOR, PROMETHEUS, available, eventually, pods, scale, throughout
 from tests.support.story import Story
@@ -23,7 +24,9 @@ HALFWAY = 30
 def rollout(begin: Begin, served: Callable[[Story], None]) -> Story:
     """Send a good version on its way, with clients."""
     steps = [{"weight": 10}, {"weight": HALFWAY}, {"weight": 60}]
-    story = begin("rough", strategy={"steps": steps, "minStepDuration": "2s", "guard": {"duration": "5s"}})
+    # Evidence comes soon, the step lasts nevertheless: something can happen in it.
+    strategy = {"steps": steps, "minStepDuration": "10s", "guard": {"duration": "5s"}}
+    story = begin("rough", strategy=strategy, analysis={"preset": "traefik", "harmBudget": BUDGET})
     served(story)
     story.start_load(RATE).wait_for_answers(1)
     story.release(2)

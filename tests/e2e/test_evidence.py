@@ -24,7 +24,7 @@ INCIDENT = 12
 @pytest.fixture(scope="module")
 def moment() -> int:
     """Return when the faults of these stories begin: Unix seconds."""
-    return int(time.time()) + 100
+    return int(time.time()) + 120
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def stories(begin: Begin, served: Callable[[Story], None], moment: int) -> dict[
         assert story.load is not None
         story.load.wait_for_answers(RATE)
     started["drift"].release(2, DEFECT="label-shift")
-    eventually("the moment comes near", lambda: time.time() >= moment - AHEAD, 100)
+    eventually("the moment comes near", lambda: time.time() >= moment - AHEAD, 120)
     started["leak"].release(2, ERROR_RATE=0.06, FAULTS_FROM=moment)
     started["incident"].release(2, **incident)
     return started

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.e2e.conftest import Begin
-from tests.support.cells import cell
+from tests.support.cells import BUDGET, cell
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -14,7 +14,7 @@ RATE = 40
 def test_a_good_version_is_promoted_and_a_bad_one_goes_back(begin: Begin, gateway: str, preset: str) -> None:
     # Which calls failed only the pods can tell; how long they took the gateway can, too.
     metrics = [{"name": "errors"}, {"name": "latency", "preset": preset}]
-    analysis = {"preset": "model-server", "metrics": metrics}
+    analysis = {"preset": "model-server", "metrics": metrics, "harmBudget": BUDGET}
     story = begin(f"grpc-{gateway}", cell=cell("canary", f"grpc/{gateway}"), analysis=analysis)
     story.until(120, phase="Promoted")
     story.start_load(RATE).wait_for_answers(2 * RATE)

@@ -9,7 +9,7 @@ import pytest
 from lab.paths import ENVOY_GATEWAY, GATEWAY
 
 from tests.e2e.conftest import Begin
-from tests.support.cells import Cell, cell
+from tests.support.cells import BUDGET, Cell, cell
 from tests.support.kube import Kube
 from tests.support.lab import available, eventually
 from tests.support.story import API, NAME, Story, template
@@ -81,7 +81,7 @@ def test_a_rule_of_somebody_elses_route(begin: Begin, lab: Kube, gateway: str) -
         before.update(theirs(lab, story))
 
     traffic = {"gatewayAPI": {"route": {"name": "shop", "rule": "fraud"}}}
-    analysis = {"preset": preset, "metrics": [{"name": "errors"}]}
+    analysis = {"preset": preset, "metrics": [{"name": "errors"}], "harmBudget": BUDGET}
     story = begin(
         f"shop-{gateway}",
         cell=cell("canary", f"gateway-api/{gateway}"),
@@ -129,7 +129,7 @@ def test_several_ways_at_once(begin: Begin, first: str, second: str) -> None:
     # Where all requests come together, as the page of several routers says.
     way = replace(one.router, traffic=both, preset="model-server")
     name = f"both-{first.rpartition('/')[2]}-{second}"
-    story = begin(name, cell=Cell(one.strategy, way), strategy=two.strategy.spec(two.router))
+    story = begin(name, cell=Cell(one.strategy, way, BUDGET), strategy=two.strategy.spec(two.router))
     story.until(120, phase="Promoted")
     story.start_load(RATE).wait_for_answers(2 * RATE)
     story.start_more(second, RATE).wait_for_answers(2 * RATE)

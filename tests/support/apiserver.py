@@ -202,7 +202,8 @@ def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
 
 
 def _popen(command: list[str], output: TextIO) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+    environment = {**os.environ, "GOGC": "400"}  # short-lived and small: hardly worth collecting its garbage
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment)
 
 
 def _wait(what: str, condition: Callable[[], bool], *processes: subprocess.Popen[bytes]) -> None:

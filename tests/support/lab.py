@@ -19,7 +19,7 @@ Object = dict[str, Any]
 
 OPERATOR = ("modelrollout-system", "modelrollout")
 PROMETHEUS = ("monitoring", "prometheus")
-POLL = 0.25
+POLL = 0.5
 PATIENCE = 3.0
 """Stories run side by side on few cores: what a free machine does in a second may take three."""
 

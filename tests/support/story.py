@@ -32,7 +32,7 @@ def template(*, grpc: bool = False, **env: object) -> Object:
         "ports": ports,
         "env": [{"name": name, "value": str(value)} for name, value in sorted(env.items())],
         "readinessProbe": {"httpGet": {"path": "/v2/health/ready", "port": "http"}, "periodSeconds": 1},
-        "resources": {"requests": {"cpu": "20m", "memory": "48Mi"}, "limits": {"memory": "256Mi"}},
+        "resources": {"requests": {"cpu": "15m", "memory": "48Mi"}, "limits": {"memory": "256Mi"}},
     }
     scraped = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics"}
     pod = {"automountServiceAccountToken": False, "containers": [container]}

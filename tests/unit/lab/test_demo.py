@@ -59,7 +59,7 @@ def test_the_load_is_a_job_with_all_settings_filled_in() -> None:
     made = yaml.safe_load(job(name="l", namespace="n", image="i", target="http://t", host="h", rate=3))
     container = made["spec"]["template"]["spec"]["containers"][0]
     env = {item["name"]: item["value"] for item in container["env"]}
-    assert env == {"TARGET": "http://t", "HOST": "h", "RATE": "3", "DURATION": "30m"}
+    assert env == {"TARGET": "http://t", "HOST": "h", "RATE": "3", "DURATION": "30m", "GOGC": "400"}
 
 
 def test_the_rollout_needs_nothing_but_what_the_demo_fills_in() -> None:
