@@ -19,8 +19,10 @@ from benchmarks.rollouts import API, KIND, PARALLEL, WEIGHTS, apply_all, idler, 
 
 PAUSE_IMAGE: Final = "modelrollout/lab-pause:dev"
 RESUME: Final = {"metadata": {"annotations": {"modelrollout.dev/request": "resume@benchmark"}}}
-WALKERS: Final = 20
-"""At most so many rollouts with pods: one node's cores bring hardly more up at once."""
+WALKERS: Final = 100
+"""At most so many rollouts with pods: one node has no room for more."""
+HELD: Final = 8
+"""Seconds at each weight: with the guard, a canary of 50 s, as the other tools' was."""
 CALM: Final = 20.0
 """Seconds without a call, before and after."""
 
@@ -48,7 +50,7 @@ def steps(lab: Lab, options: Options) -> Result:
         def begin(number: int) -> None:
             lab.kube.patch(KIND, f"walker-{number:04}", RESUME, api=API, namespace=namespace)
 
-        return _both(lab, namespace, count, begin, f"five weights of 3 s and a guard of {GUARD} s, a pod each")
+        return _both(lab, namespace, count, begin, f"five weights of {HELD} s and a guard of {GUARD} s, a pod each")
 
 
 def _both(lab: Lab, namespace: str, count: int, begin: Callable[[int], None], words: str) -> Result:
@@ -60,7 +62,8 @@ def _both(lab: Lab, namespace: str, count: int, begin: Callable[[int], None], wo
 
 def _walker(namespace: str, number: int, version: str) -> Object:
     """Return a rollout that waits at 0 %, then goes on by its clock: without requests there is no evidence."""
-    timed = [{"weight": weight, "minDuration": "3s", "maxDuration": "3s", "onTimeout": "Promote"} for weight in WEIGHTS]
+    held = {"minDuration": f"{HELD}s", "maxDuration": f"{HELD}s", "onTimeout": "Promote"}
+    timed = [{"weight": weight, **held} for weight in WEIGHTS]
     return rollout(
         namespace,
         f"walker-{number:04}",
