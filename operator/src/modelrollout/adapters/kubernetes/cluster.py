@@ -182,7 +182,7 @@ class KubernetesCluster:
     async def _uid(self, rollout: ModelRollout, revision: str, resource: Resource) -> str | None:
         """Return the uid of the object if it is ours; NotFound where there is none."""
         meta = rollout.metadata
-        known = self._workloads.uid(Key(meta.namespace, meta.name), revision) if resource is DEPLOYMENTS else None
+        known = self._workloads.uid(Key.of(rollout), revision) if resource is DEPLOYMENTS else None
         if known is not None:
             return known
         raw = await self._api.get(resource, meta.namespace, object_name(meta.name, revision))
